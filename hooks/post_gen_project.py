@@ -1,0 +1,28 @@
+"""After the files are written: drop empty folders, choose the accelerator, say what is next."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+project = Path.cwd()
+
+# cookiecutter cannot leave out a folder, only its files. rmdir never takes one that holds anything.
+for folder in (".github/workflows", ".github"):
+    if (project / folder).is_dir() and not any((project / folder).iterdir()):
+        (project / folder).rmdir()
+
+# A project without .env works, too (on a GPU), so whatever stops this stops nothing else.
+if shutil.which("sh"):
+    try:
+        subprocess.run(["sh", "docker/detect-accelerator.sh"], timeout=30)
+    except subprocess.TimeoutExpired:
+        print("The Docker Engine gave no answer in 30 s; later: sh docker/detect-accelerator.sh")
+
+print(f"""
+{project.name} is ready. Next:
+  cd {project.name}
+  docker compose run --rm app script.py   # the first time, this builds the image
+  docker compose run --rm app pytest      # its tests
+  docker compose run --rm app uv lock     # pins today's versions for everyone: commit uv.lock
+  code .                                  # VS Code offers: Reopen in Container
+README.md says the rest: no GPU, who owns the files, what each file is for.""")

@@ -1,0 +1,37 @@
+#!/bin/sh
+# Runs on the host: asks the Docker Engine whether it can hand out an NVIDIA GPU, and writes
+# ACCELERATOR=nvidia or =cpu to .env. A choice that .env already holds is kept; remove the line to ask again.
+set -eu
+cd "$(dirname "$0")/.."
+
+say() { echo "detect-accelerator: $1" >&2; }
+
+chosen=$(sed -n 's/^ACCELERATOR=//p' .env 2>/dev/null | tail -n 1)
+case $chosen in
+    nvidia | cpu) exit 0 ;;
+    ?*) say "ACCELERATOR=$chosen in .env is unknown; write nvidia or cpu, or remove the line"; exit 64 ;;
+esac
+
+if ! engine=$(docker info --format '{{json .Runtimes}} {{json .CDISpecDirs}} {{json .DiscoveredDevices}}' 2>/dev/null); then
+    say 'no Docker Engine answers, so nothing was written; start it, then: sh docker/detect-accelerator.sh'
+    exit 0
+fi
+
+# Three ways in which an engine gets GPUs: the nvidia runtime, CDI, or just NVIDIA's hook on its PATH.
+engine_has_nvidia() {
+    case $engine in *'"nvidia"'* | *nvidia.com/gpu*) return 0 ;; esac
+    command -v nvidia-container-runtime-hook >/dev/null 2>&1
+}
+host_has_gpu() { command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L >/dev/null 2>&1; }
+toolkit_without_gpu() { command -v nvidia-smi >/dev/null 2>&1 && ! nvidia-smi -L >/dev/null 2>&1; }
+
+accelerator=cpu
+if engine_has_nvidia && ! toolkit_without_gpu; then accelerator=nvidia; fi
+
+if [ "$accelerator" = cpu ] && host_has_gpu; then
+    say 'this machine has an NVIDIA GPU, but its engine cannot use it: install the NVIDIA Container Toolkit, remove ACCELERATOR from .env and run this again'
+fi
+# a last line without a newline must not swallow ours
+if [ -s .env ] && [ -n "$(tail -c 1 .env)" ]; then echo >> .env; fi
+echo "ACCELERATOR=$accelerator" >> .env
+say "wrote ACCELERATOR=$accelerator to .env"
