@@ -1,0 +1,90 @@
+# What people and CI run here; `make` alone lists it. Needs GNU make 4 and Python 3.11 or newer.
+# Every tool comes from requirements.lock, in a virtual environment of its own.
+$(if $(filter oneshell,$(.FEATURES)),,$(error needs GNU make 4; on a Mac: brew install make, then gmake))
+.SHELLFLAGS := -euc
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+# The folders of tests/, the quickest first.
+TIERS := generation engine devcontainer
+NODE := tests/devcontainer/node_modules
+
+venv := .venv/bin/python
+# Written last, so an interrupted install leaves none.
+installed := .venv/installed
+cli := $(NODE)/installed
+
+define need_python
+@$(PYTHON) -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	echo "make: $(PYTHON) must be Python 3.11 or newer with venv, and is: $$($(PYTHON) --version 2>&1 | tail -n 1)." \
+		"Install it (Debian, Ubuntu: apt-get install python3-venv), or name another: make PYTHON=python3.12" >&2; \
+	exit 1; }
+endef
+
+.PHONY: help
+help:  ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: $(installed)  ## from nothing to a picture: generate a project, build its image, run its script
+	@$(venv) -m tools.demo
+
+.PHONY: test
+test: lint $(installed) $(cli)  ## everything that must pass: lint, then the tests (ARGS="-k name" for some)
+	$(venv) -m pytest $(TIERS:%=tests/%) $(ARGS)
+
+# The template's Jinja files cannot be linted here; tests/generation lints what they become.
+.PHONY: lint
+lint: $(installed)  ## check this repository's own Python and shell code
+	$(venv) -m ruff check
+	$(venv) -m ruff format --check
+	@echo shellcheck: every file that begins like a shell script
+	@$(shell_scripts) | tr '\n' '\0' | xargs -0 .venv/bin/shellcheck
+
+shell_scripts := find . \( -name .git -o -name .venv -o -name node_modules -o -path ./demo \) -prune -o -type f \
+	-exec awk 'FNR == 1 && /^\#!.*[\/ ](ba|da)?sh( |$$)/ { print FILENAME } { nextfile }' {} +
+
+.PHONY: bench
+bench: $(installed)  ## measure what a start of the container costs
+	@$(venv) -m benchmarks.startup
+
+.PHONY: engine
+engine: $(installed)  ## find a Docker Engine, or start a private one (Debian, as root)
+	@$(venv) -m tools.engine up
+
+.PHONY: engine-stop
+engine-stop: $(installed)  ## stop the private Docker Engine
+	@$(venv) -m tools.engine down
+
+.PHONY: lock
+lock:  ## pin today's versions of the tools in requirements.lock
+	$(need_python)
+	@echo 'lock: installing uv for a moment, then resolving …'
+	@scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
+	$(PYTHON) -m venv "$$scratch"; \
+	"$$scratch/bin/python" -m pip install --quiet --disable-pip-version-check uv; \
+	"$$scratch/bin/uv" pip compile pyproject.toml --group dev --universal --python-version 3.11 \
+		--generate-hashes --no-header --no-annotate --upgrade --quiet --output-file requirements.lock
+	@echo 'lock: requirements.lock is new; the next target installs it'
+
+# FORCE where the Python below the environment is gone, as after an upgrade of the system.
+$(installed): requirements.lock $(if $(wildcard $(venv)),,FORCE)
+	$(need_python)
+	@echo 'Making .venv from requirements.lock (once; about half a minute) …'
+	@$(PYTHON) -m venv --clear .venv
+	@$(venv) -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	@touch $@
+
+# Without npm the tier's own tests decide: they fail where CI is set, and say loudly that they skip elsewhere.
+$(cli): tests/devcontainer/package-lock.json
+	@if command -v npm >/dev/null; then \
+		echo 'Installing @devcontainers/cli from package-lock.json …'; \
+		npm ci --prefix tests/devcontainer --no-audit --no-fund --no-update-notifier --loglevel=error; \
+		touch $@; \
+	else \
+		echo 'NO NPM: @devcontainers/cli cannot be installed; it needs Node 20 or newer with npm' >&2; \
+	fi
+
+.PHONY: FORCE
+FORCE:

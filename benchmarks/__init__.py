@@ -1,0 +1,1 @@
+"""Side-by-side measurements; each prints ratios of one run on one machine."""

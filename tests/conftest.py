@@ -1,0 +1,89 @@
+"""What every tier shares: `bake` turns answers into a project, as cookiecutter would for a user."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from cookiecutter.main import cookiecutter
+
+TEMPLATE = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class BakedProject:
+    """A generated project, with the verbs that tests need."""
+
+    path: Path
+
+    def files(self) -> set[str]:
+        """Return the paths of all files, relative to the project, with forward slashes."""
+        return {path.relative_to(self.path).as_posix() for path in self.path.rglob("*") if not path.is_dir()}
+
+    def read(self, name: str) -> str:
+        """Return the text of the file `name`, its line ends as they are."""
+        return (self.path / name).read_bytes().decode()
+
+    def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a host command in the project folder; `environment` adds to this process's own."""
+        return subprocess.run(
+            command,
+            cwd=self.path,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+        )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cookiecutter_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nobody's own defaults reach a test, and no answer of a test reaches their replay folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        use_cookiecutter_settings_of(tmp_path_factory.mktemp("cookiecutter"), patch)
+        yield
+
+
+def use_cookiecutter_settings_of(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """Make cookiecutter, here and in child processes, keep what it stores in `folder`."""
+    settings = folder / "settings.yaml"
+    settings.write_text(f"replay_dir: {folder}/replay\ncookiecutters_dir: {folder}/templates\n")
+    patch.setenv("COOKIECUTTER_CONFIG", str(settings))
+
+
+@pytest.fixture
+def bake(tmp_path: Path) -> Callable[..., BakedProject]:
+    """bake(**answers): a project made with these answers, the defaults for the rest."""
+
+    def make(**answers: str | bool) -> BakedProject:
+        return generate(tmp_path, **answers)
+
+    return make
+
+
+def generate(folder: Path, **answers: str | bool) -> BakedProject:
+    """Generate a project into `folder` with the defaults of cookiecutter.json and these answers."""
+    path = cookiecutter(str(TEMPLATE), no_input=True, extra_context=answers, output_dir=str(folder))
+    return BakedProject(Path(path))
+
+
+def run_cookiecutter(
+    folder: Path, *arguments: str, typed: str | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the command that a user types, in `folder`; `environment` adds to this process's own.
+
+    `typed` answers its questions; without it, none is asked.
+    """
+    quiet = ["--no-input"] if typed is None else []
+    return subprocess.run(
+        [sys.executable, "-m", "cookiecutter", *quiet, str(TEMPLATE), *arguments],
+        cwd=folder,
+        env={**os.environ, **environment},
+        input=typed,
+        capture_output=True,
+        text=True,
+    )

@@ -1,0 +1,245 @@
+"""The image: what it is built from, what is in it, what is not, and what a build says."""
+
+import json
+
+import pytest
+
+VENV = "/opt/venv/lib/python3.*/site-packages"
+
+
+def build(project, **environment):
+    """Run `docker compose build` and return its log."""
+    done = project.run("docker", "compose", "build", "--progress", "plain", **environment)
+    log = done.stdout + done.stderr
+    assert done.returncode == 0, log
+    return log
+
+
+@pytest.fixture
+def copy(project):
+    """A copy of the project whose builds leave the image of the other tests alone."""
+    compose = project.path / "compose.yaml"
+    compose.write_text(compose.read_text().replace("capy-test:", "capy-copy:"))
+    return project
+
+
+@pytest.fixture
+def inspect(docker, image):
+    """inspect(script): the output of a shell script in the image itself, as root, with nothing mounted."""
+
+    def run(script: str) -> str:
+        return docker.run(image, ["-euc", script], entrypoint="sh", user="root", remove=True)
+
+    return run
+
+
+# ------------------------------------------------------------------------------ what is in the image
+
+
+def test_the_runtime_image_holds_nothing_that_only_the_build_needed(inspect):
+    left = inspect(
+        "ls -d /opt/uv /cache/* /root/.cache /run/secrets /dev/shm/* /var/lib/apt/lists/*_* "
+        f"/var/cache/apt/archives/*.deb {VENV}/pip {VENV}/ruff 2>/dev/null || true;"
+        "dpkg --list python3-venv python3-pip git 2>/dev/null | grep '^ii' || true"
+    )
+
+    assert left == ""
+
+
+def test_the_accelerator_s_packages_are_there_and_the_other_one_s_are_not(inspect):
+    names = inspect(f"ls -d {VENV}/onnxruntime*.dist-info")
+
+    assert "onnxruntime-" in names
+    assert "onnxruntime_gpu" not in names
+
+
+def test_bytecode_is_compiled(inspect):
+    """Else every start by a user compiles numpy and cv2 again, and cannot keep the result."""
+    sources, compiled = inspect(
+        f"cd {VENV}/numpy && find . -name '*.py' | wc -l && find . -name '*.pyc' | wc -l"
+    ).split()
+
+    assert int(sources) > 100
+    assert compiled == sources
+
+
+def test_the_environment_is_group_writable_for_group_0_and_nobody_else(inspect):
+    closed = inspect("find /opt/venv ! -type l ! -perm -g+w")
+    other_group = inspect("find /opt/venv ! -group 0")
+    open_to_all = inspect(
+        # .lock is uv's own, empty
+        "find / -xdev ! -type l -perm -o+w ! -path '*/tmp' ! -path /run/lock ! -path /opt/venv/.lock"
+    )
+
+    assert (closed, other_group, open_to_all) == ("", "", "")
+
+
+def test_the_project_is_in_the_image_without_its_settings_and_history(built, inspect):
+    assert (built.path / ".env").exists()
+
+    names = inspect("ls -A /code").split()
+
+    assert {"script.py", "src", "pyproject.toml"} <= set(names)
+    assert not {".env", ".git", ".cache", "outputs"} & set(names)
+
+
+def test_no_certificate_of_the_build_is_in_the_image(docker, image, base, inspect):
+    before = docker.run(
+        base.name,
+        ["-c", "cat /etc/ssl/certs/ca-certificates.crt | cksum"],
+        entrypoint="sh",
+        remove=True,
+    )
+
+    after = inspect("cat /etc/ssl/certs/ca-certificates.crt | cksum")
+
+    assert after == before
+    assert "ca-bundle" not in inspect("env; find / -xdev -name 'ca-bundle*'")
+
+
+# ----------------------------------------------------------------------------------- what a build does
+
+
+def test_new_code_does_not_install_the_packages_again(copy):
+    build(copy)
+    with (copy.path / "script.py").open("a") as script:
+        script.write("# changed\n")
+
+    log = build(copy)
+
+    assert "CACHED" in step(log, "sync.sh --no-install-project")
+    assert "CACHED" not in step(log, "COPY --chown=app:root . /code")
+
+
+def step(log: str, command: str) -> list[str]:
+    """Return the lines of the build step that runs `command`."""
+    lines = [line.partition(" ") for line in log.splitlines()]
+    [number] = [number for number, _, rest in lines if rest.startswith("[") and command in rest]
+    return [rest for of, _, rest in lines if of == number]
+
+
+def test_the_lock_file_is_made_by_the_documented_command_decides_and_is_guarded(copy, docker):
+    pyproject = copy.path / "pyproject.toml"
+    pyproject.write_text(pyproject.read_text() + "# changed, so that the packages are installed anew\n")
+
+    assert "no uv.lock" in build(copy)
+
+    command = ["docker", "compose", "run", "--rm", "app", "uv", "lock"]
+    locked = copy.run(*command, "--upgrade-package", "pluggy==1.5.0")
+
+    assert locked.returncode == 0, locked.stderr
+    assert (copy.path / "uv.lock").stat().st_uid == copy.path.stat().st_uid
+
+    log = build(copy)
+
+    assert "no uv.lock" not in log
+    version = "from importlib.metadata import version; print(version('pluggy'))"
+    assert docker.run("capy-copy:cpu", ["-c", version], remove=True) == "1.5.0"
+
+    pyproject.write_text(pyproject.read_text().replace('"numpy>=2.0"', '"numpy>=2.1"'))
+    stale = copy.run("docker", "compose", "build", "--progress", "plain")
+
+    assert stale.returncode != 0
+    assert " ".join(command) in stale.stdout + stale.stderr
+
+
+def test_without_a_lock_file_nothing_is_left_in_the_project_or_the_image(built, inspect):
+    assert not (built.path / "uv.lock").exists()
+    assert inspect("find / -xdev -name uv.lock") == ""
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        pytest.param({"CA_BUNDLE": "/nowhere/ca.pem"}, "failed to stat /nowhere/ca.pem", id="CA_BUNDLE"),
+        pytest.param(
+            {"ACCELERATOR": "foo"},
+            "docker/accelerator-foo.yaml: no such file or directory",
+            id="ACCELERATOR",
+        ),
+    ],
+)
+def test_a_wrong_setting_stops_the_build_with_the_text_that_the_readme_explains(project, settings, message):
+    done = project.run("docker", "compose", "build", **settings)
+
+    assert done.returncode != 0
+    assert message in done.stderr
+    known = message.split("/nowhere")[0].replace("accelerator-foo", "accelerator-…").strip()
+    assert known in project.read("README.md")
+
+
+def test_a_cache_folder_that_does_not_exist_is_named_and_not_made(project):
+    done = project.run("docker", "compose", "run", "--rm", "app", "true", CACHE_DIR="./nowhere")
+
+    assert done.returncode != 0
+    assert "bind source path does not exist" in done.stderr
+    assert not (project.path / "nowhere").exists()
+    assert "bind source path does not exist" in project.read("README.md")
+
+
+# --------------------------------------------------------------------------------- what compose is told
+
+
+@pytest.fixture
+def config(project):
+    """config(*files, **settings): what `docker compose config` makes of them, for the service app."""
+
+    def run(*files: str, **settings: str) -> dict:
+        options = [word for file in files for word in ("--file", file)]
+        (project.path / ".env").unlink(missing_ok=True)
+        done = project.run(
+            "env",
+            "-u",
+            "BASE_IMAGE",
+            "docker",
+            "compose",
+            *options,
+            "config",
+            "--format",
+            "json",
+            **settings,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)["services"]["app"]
+
+    return run
+
+
+def test_by_default_it_reserves_all_gpus_and_builds_on_nvidia_s_image(config):
+    app = config()
+
+    assert app["deploy"]["resources"]["reservations"]["devices"] == [
+        {"capabilities": ["gpu"], "driver": "nvidia", "device_ids": ["all"]}
+    ]
+    assert app["build"]["args"] == {
+        "ACCELERATOR": "nvidia",
+        "BASE_IMAGE": "nvcr.io/nvidia/cuda:12.4.1-cudnn-runtime-ubuntu22.04",
+    }
+    assert app["image"] == "capy-test:nvidia"
+
+
+def test_without_a_gpu_it_reserves_nothing_and_builds_on_plain_ubuntu(config):
+    app = config(ACCELERATOR="cpu")
+
+    assert "deploy" not in app
+    assert app["build"]["args"] == {"ACCELERATOR": "cpu", "BASE_IMAGE": "ubuntu:22.04"}
+    assert app["image"] == "capy-test:cpu"
+
+
+@pytest.mark.parametrize("accelerator", ["nvidia", "cpu"])
+def test_vs_code_gets_the_same_service_with_its_tools_and_no_ids_from_env(config, accelerator):
+    plain = config(ACCELERATOR=accelerator)
+
+    dev = config(
+        "compose.yaml",
+        ".devcontainer/compose.yaml",
+        ACCELERATOR=accelerator,
+        USER_ID="1",
+        GROUP_ID="2",
+    )
+
+    assert dev.get("deploy") == plain.get("deploy")
+    assert dev["volumes"] == plain["volumes"]
+    assert (plain["build"]["target"], dev["build"]["target"]) == ("runtime", "dev")
+    assert dev["image"] == f"capy-test:{accelerator}-dev"
+    assert dev["environment"] == {"USER_ID": "", "GROUP_ID": ""}

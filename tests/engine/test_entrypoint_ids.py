@@ -1,0 +1,206 @@
+"""The entrypoint's first table: started as whom, with which ids, it runs as whom."""
+
+import getpass
+import os
+import subprocess
+
+import pytest
+
+WHO = (
+    "import getpass, os; from pathlib import Path;"
+    "(Path.home() / 'x').touch();"
+    "print(os.getuid(), os.getgid(), getpass.getuser(), Path.home());"
+    "print(*sorted(os.getgroups()))"
+)
+TOUCH = "from pathlib import Path; Path('made').touch()"
+BOTH = {"USER_ID": "1234", "GROUP_ID": "5678"}
+
+
+@pytest.fixture
+def who(start):
+    """who(**options): 'uid gid user home' and the set of groups of a command in the container."""
+
+    def run(**options) -> tuple[str, set[str]]:
+        done = start("-c", WHO, **options)
+        assert done.code == 0, done.stderr
+        me, groups = done.stdout.splitlines()
+        return me, set(groups.split())
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("owner", "envs", "ids"),
+    [
+        pytest.param((4321, 8765), BOTH, "1234 5678", id="both set"),
+        pytest.param((4321, 8765), {}, "4321 8765", id="none set: the owner of /code"),
+        pytest.param((4321, 8765), {"USER_ID": "", "GROUP_ID": ""}, "4321 8765", id="both empty"),
+        pytest.param((4321, 8765), {"USER_ID": "1234"}, "1234 8765", id="only USER_ID"),
+        pytest.param((4321, 8765), {"GROUP_ID": "5678"}, "4321 5678", id="only GROUP_ID"),
+        pytest.param((0, 0), BOTH, "1234 5678", id="both set in a folder of root"),
+        pytest.param((1000, 1000), {}, "1000 1000", id="a uid that the image has"),
+        pytest.param((33, 20), {}, "33 20", id="a uid and a gid that have other names in the image"),
+        pytest.param((1900000001, 1900000513), {}, "1900000001 1900000513", id="ids of a directory"),
+        pytest.param((2147483647, 2147483647), {}, "2147483647 2147483647", id="the highest ids"),
+    ],
+)
+def test_root_becomes_the_wanted_user(who, owner, envs, ids):
+    me, groups = who(owner=owner, envs=envs)
+
+    assert me == f"{ids} app /home/app"
+    assert "0" in groups  # so the environment stays writable
+
+
+@pytest.mark.parametrize(
+    ("owner", "envs"),
+    [
+        pytest.param((4321, 8765), {"USER_ID": "0"}, id="USER_ID=0"),
+        pytest.param((4321, 8765), {"USER_ID": "0", "GROUP_ID": "0"}, id="both 0"),
+        pytest.param((0, 0), {}, id="/code belongs to root"),
+    ],
+)
+def test_root_stays_root(who, owner, envs):
+    me, _ = who(owner=owner, envs=envs)
+
+    assert me == "0 0 root /root"
+
+
+def test_without_a_mount_it_runs_as_the_owner_of_the_code_in_the_image(who):
+    me, _ = who(owner=None)
+
+    assert me == "1000 0 app /home/app"
+
+
+@pytest.mark.parametrize("name", ["USER_ID", "GROUP_ID"])
+@pytest.mark.parametrize(
+    "value",
+    ["abc", "-5", "1e3", " 12", "12abc", "2147483648", "3000000000", "99999999999", "$(id)"],
+)
+def test_an_impossible_id_is_refused_in_one_line_that_names_it(start, name, value):
+    done = start("echo", "ran", envs={name: value})
+
+    assert done.code == 64
+    assert done.stdout == ""  # nothing was run
+    assert done.stderr.startswith(f"entrypoint: {name}={value} is not an id")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("user", "home"),
+    [
+        pytest.param("7777:7777", "/tmp", id="Kubernetes runAsUser"),
+        pytest.param("7777:0", "/home/app", id="OpenShift: any uid, group 0"),
+        pytest.param("1000:1000", "/home/app", id="the image's own user"),
+    ],
+)
+def test_whoever_is_not_root_is_not_mapped_but_gets_a_name_and_a_home(who, user, home):
+    me, groups = who(owner=(7777, 7777), user=user, envs=BOTH)
+
+    assert me == f"{user.replace(':', ' ')} app {home}"
+    assert groups == {user.split(":")[1]}
+
+
+@pytest.mark.parametrize("tmpfs", [["/tmp"], []], ids=["with /tmp", "without /tmp"])
+@pytest.mark.parametrize("user", [None, "1234:5678"], ids=["root", "not root"])
+def test_on_a_read_only_system_the_ids_still_apply(who, user, tmpfs):
+    me, _ = who(owner=(1234, 5678), user=user, read_only=True, tmpfs=tmpfs)
+
+    assert me == f"1234 5678 app {'/tmp' if tmpfs else '/dev/shm'}"
+
+
+def test_groups_of_group_add_survive(who):
+    """gosu with a bare uid:gid would drop them: cameras and /dev/dri need video and render."""
+    me, groups = who(owner=(1234, 5678), groups_add=["44", "109"])
+
+    assert me == "1234 5678 app /home/app"
+    assert groups == {"0", "44", "109", "5678"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({"cap_drop": ["ALL"], "cap_add": ["SETUID", "SETGID", "CHOWN"]}, id="3 capabilities"),
+        pytest.param({"cap_drop": ["ALL"], "cap_add": ["SETUID", "SETGID"]}, id="no right to chown"),
+        pytest.param({"security_options": ["no-new-privileges"]}, id="no-new-privileges"),
+    ],
+)
+def test_hardened_containers_get_the_ids_too(who, options):
+    me, _ = who(owner=(1234, 5678), **options)
+
+    assert me == "1234 5678 app /home/app"
+
+
+@pytest.mark.parametrize("rootless", [True, False], ids=["rootless", "rootful"])
+def test_root_of_a_rootless_engine_is_the_host_user_and_stays(docker, image, tmp_path, rootless):
+    """The uid map is a stand-in: the file that the kernel shows in a rootless engine, mounted over /proc.
+
+    A second row, the kernel's own map of a rootful engine, shows that the file decides.
+    """
+    start_of_map = "0 1500 1" if rootless else "0 0 4294967295"
+    script = tmp_path / "entrypoint"
+    source = docker.run(image, ["/usr/local/bin/entrypoint"], entrypoint="cat", remove=True)
+    assert "/proc/self/uid_map" in source
+    (tmp_path / "uid_map").write_text(f"{start_of_map}\n")
+    script.write_text(source.replace("/proc/self/uid_map", "/uid_map"))
+    script.chmod(0o755)
+
+    told = docker.run(
+        image,
+        ["id", "-u"],
+        remove=True,
+        user="root",
+        envs=BOTH,
+        tmpfs=["/code"],  # a folder of root
+        volumes=[
+            (script, "/usr/local/bin/entrypoint", "ro"),
+            (tmp_path / "uid_map", "/uid_map", "ro"),
+        ],
+    )
+
+    assert told == ("0" if rootless else "1234")
+
+
+@pytest.mark.parametrize("owner", [(1234, 1234), (1000, 1000), (1900000001, 1900000513), (33, 20)], ids=str)
+def test_output_belongs_to_the_owner_of_the_project(start, tmp_path, owner):
+    done = start("-c", TOUCH, owner=owner)
+
+    made = os.stat(tmp_path / "code" / "made")
+    assert done.code == 0, done.stderr
+    assert (made.st_uid, made.st_gid) == owner
+
+
+def test_nothing_in_the_project_or_the_cache_is_given_to_another_owner(docker, image, folder, tmp_path):
+    """A folder full of somebody else's files at /code, /cache and /home/app stays as it was."""
+    code = folder(1234, 1234)
+    for number in range(500):
+        (code / f"file{number}").touch()
+    subprocess.run(["chmod", "-R", "a+rwX", code], check=True)
+    before = {path.name: (path.stat().st_uid, path.stat().st_mode) for path in [code, *code.iterdir()]}
+
+    docker.run(
+        image,
+        ["true"],
+        remove=True,
+        envs=BOTH,
+        volumes=[(code, "/code"), (code, "/cache"), (code, "/home/app")],
+    )
+
+    after = {path.name: (path.stat().st_uid, path.stat().st_mode) for path in [code, *code.iterdir()]}
+    assert after == before
+
+
+@pytest.mark.parametrize("options", [{}, {"user": "7777:0"}], ids=["mapped", "OpenShift"])
+def test_a_package_can_write_into_its_own_folder(start, options):
+    """As packages do that download their model beside themselves."""
+    code = "import onnxruntime, pathlib; pathlib.Path(onnxruntime.__path__[0], 'model').write_text('x')"
+
+    done = start("-c", code, owner=(1900000001, 1900000513), **options)
+
+    assert (done.code, done.stderr) == (0, "")
+
+
+def test_the_person_who_made_the_project_owns_what_compose_run_makes(project):
+    done = project.run("docker", "compose", "run", "--rm", "app", "-c", TOUCH)
+
+    assert done.returncode == 0, done.stderr
+    assert (project.path / "made").owner() == getpass.getuser()

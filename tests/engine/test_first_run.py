@@ -1,0 +1,56 @@
+"""A newcomer's first minutes: generate, run, test, and what CI will do with the project."""
+
+import pytest
+import yaml
+
+from tests.engine_fixtures import change_owner
+
+
+def test_the_first_command_after_cookiecutter_needs_no_setting(base, bake):
+    """Only the stand-in's BASE_IMAGE and the network's CA_BUNDLE are set, where this machine needs them."""
+    project = bake(project="capy-first")
+
+    done = project.run("docker", "compose", "run", "--rm", "app", "script.py")
+
+    try:
+        assert project.read(".env") == "ACCELERATOR=cpu\n"
+        assert done.returncode == 0, done.stderr
+        assert "CPUExecutionProvider" in done.stdout
+        picture = project.path / "outputs/example-edges.png"
+        assert picture.stat().st_uid == project.path.stat().st_uid
+        assert picture.read_bytes().startswith(b"\x89PNG")
+        assert "Pulling" not in done.stderr
+    finally:
+        project.run("docker", "compose", "down", "--rmi", "local")
+
+
+@pytest.mark.parametrize("owner", [(1234, 5678), (1900000001, 1900000513)], ids=str)
+def test_the_picture_belongs_to_whoever_owns_the_project(project, image, owner):
+    change_owner(project.path, *owner, image)
+
+    done = project.run("docker", "compose", "run", "--rm", "app", "script.py")
+
+    assert done.returncode == 0, done.stderr
+    picture = (project.path / "outputs/example-edges.png").stat()
+    assert (picture.st_uid, picture.st_gid) == owner
+
+
+def test_an_edit_of_the_code_needs_no_build(project):
+    package = project.path / "src/capy_test"
+    (package / "fresh.py").write_text("print('fresh')\n")
+
+    done = project.run("docker", "compose", "run", "--rm", "app", "-m", "capy_test.fresh")
+
+    assert (done.returncode, done.stdout.strip()) == (0, "fresh"), done.stderr
+
+
+def test_every_step_of_its_workflow_passes(project):
+    """What GitHub would run, run here: each command of the workflow, with the workflow's own settings."""
+    workflow = yaml.safe_load(project.read(".github/workflows/ci.yaml"))
+    commands = [step["run"] for step in workflow["jobs"]["test"]["steps"] if "run" in step]
+    (project.path / ".env").unlink()  # a clone has none
+
+    assert len(commands) == 4
+    for command in commands:
+        done = project.run("sh", "-euc", command, **workflow["env"])
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"

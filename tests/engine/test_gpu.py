@@ -1,0 +1,152 @@
+"""The GPU path without a GPU: what the engine is asked for, and what happens where there is none."""
+
+from pathlib import Path
+
+import pytest
+from python_on_whales import DockerClient, DockerException
+
+from tools.gpu_engine import GpuEngine, copy_image, gpu_engine
+
+HOOK = Path(__file__).with_name("nvidia-container-runtime-hook")
+
+
+@pytest.fixture(scope="session")
+def nvidia_image(built) -> str:
+    """The image of ACCELERATOR=nvidia, really built with onnxruntime-gpu; its base may be the stand-in."""
+    done = built.run("docker", "compose", "build", "--progress", "plain", ACCELERATOR="nvidia")
+    assert done.returncode == 0, done.stderr
+    return "capy-test:nvidia"
+
+
+@pytest.fixture
+def compose(project, nvidia_image, monkeypatch):
+    """compose(**settings): a client of the project's compose.yaml with ACCELERATOR=nvidia."""
+    clients = []
+
+    def make(host: str | None = None, **settings: str) -> DockerClient:
+        for name, value in {"ACCELERATOR": "nvidia", **settings}.items():
+            monkeypatch.setenv(name, value)
+        client = DockerClient(host=host, compose_project_directory=project.path)
+        clients.append(client)
+        return client
+
+    yield make
+    for client in clients:
+        client.compose.down(remove_orphans=True, quiet=True)
+
+
+@pytest.mark.parametrize("gpus", ["all", "1", "0,1", "GPU-4f2c"])
+def test_the_container_carries_the_reservation(compose, gpus):
+    client = compose(GPU_IDS=gpus)
+
+    client.compose.create(["app"], no_build=True)
+
+    [container] = client.compose.ps(all=True)
+    [request] = container.host_config.device_requests
+    assert (request.driver, request.device_ids, request.capabilities) == (
+        "nvidia",
+        [gpus],
+        [["gpu"]],
+    )
+
+
+def test_without_accelerator_cpu_the_container_has_no_reservation(compose):
+    client = compose(ACCELERATOR="cpu")
+
+    client.compose.create(["app"], no_build=True)
+
+    [container] = client.compose.ps(all=True)
+    assert not container.host_config.device_requests
+
+
+def test_an_engine_without_a_gpu_says_what_the_readme_explains(compose, project):
+    client = compose()
+    if "nvidia" in client.system.info().runtimes:
+        pytest.skip("this engine has NVIDIA's runtime")
+
+    with pytest.raises(DockerException) as error:
+        client.compose.run("app", ["script.py"], tty=False, remove=True)
+
+    message = 'could not select device driver "nvidia" with capabilities: [[gpu]]'
+    assert message in error.value.stderr
+    assert message in project.read("README.md")
+
+
+def test_cuda_that_is_installed_but_does_not_work_costs_one_line_not_the_run(
+    start, nvidia_image, project, docker
+):
+    """ONNX Runtime lists CUDA as available here, without any GPU: the script believes its session only."""
+    done = project.run(
+        "docker", "run", "--rm", "--volume", f"{project.path}:/code", nvidia_image, "script.py"
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "CPUExecutionProvider" in done.stdout
+    assert len(done.stderr.splitlines()) == 1
+    assert "CUDA" in done.stderr
+    available = docker.run(
+        nvidia_image,
+        ["-c", "import onnxruntime; print(onnxruntime.get_available_providers())"],
+        remove=True,
+    )
+    assert "CUDAExecutionProvider" in available
+
+
+@pytest.fixture(scope="session")
+def with_gpu(engine, image) -> GpuEngine:
+    """A second engine with a recording hook in NVIDIA's place, and the project's image on it."""
+    with gpu_engine("gputest", HOOK) as second:
+        copy_image(image, engine, second)
+        DockerClient(host=second.host).image.tag(image, "capy-test:nvidia")
+        yield second
+
+
+@pytest.mark.parametrize(
+    ("settings", "visible", "shown"),
+    [
+        pytest.param({}, "all", ["GPU 0", "GPU 1"], id="the default"),
+        pytest.param({"GPU_IDS": "all"}, "all", ["GPU 0", "GPU 1"], id="all"),
+        pytest.param({"GPU_IDS": "1"}, "1", ["GPU 1"], id="one"),
+        pytest.param({"GPU_IDS": "0,1"}, "0,1", ["GPU 0", "GPU 1"], id="two"),
+        pytest.param({"GPU_IDS": "GPU-4f2c"}, "GPU-4f2c", ["GPU GPU-4f2c"], id="a UUID"),
+    ],
+)
+def test_the_chosen_gpus_reach_nvidia_s_hook(compose, with_gpu, settings, visible, shown):
+    calls = len(with_gpu.calls())
+
+    output = compose(host=with_gpu.host, **settings).compose.run(
+        "app", ["nvidia-smi"], tty=False, remove=True
+    )
+
+    [call] = with_gpu.calls()[calls:]
+    assert call == {"visible": visible, "args": ["prestart"]}
+    stand_in, *gpus = output.splitlines()
+    assert stand_in.startswith("stand-in for nvidia-smi")
+    assert gpus == shown
+
+
+def test_accelerator_cpu_asks_the_hook_for_nothing(compose, with_gpu):
+    calls = len(with_gpu.calls())
+
+    with pytest.raises(DockerException) as error:
+        compose(host=with_gpu.host, ACCELERATOR="cpu").compose.run(
+            "app", ["nvidia-smi"], tty=False, remove=True
+        )
+
+    assert "entrypoint: nvidia-smi: no such command" in error.value.stderr
+    assert with_gpu.calls()[calls:] == []
+
+
+def test_plain_docker_run_with_gpus_keeps_working(with_gpu, project):
+    """The guide's own line: docker run --gpus all -e USER_ID -e GROUP_ID -v "$PWD":/code IMAGE …"""
+    output = DockerClient(host=with_gpu.host).run(
+        "capy-test:nvidia",
+        ["-c", "import os; print(os.getuid(), os.getgid()); os.system('nvidia-smi')"],
+        gpus="all",
+        envs={"USER_ID": "1234", "GROUP_ID": "5678"},
+        volumes=[(project.path, "/code")],
+        remove=True,
+    )
+
+    assert output.splitlines()[0] == "1234 5678"
+    assert output.splitlines()[2:] == ["GPU 0", "GPU 1"]

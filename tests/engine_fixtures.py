@@ -1,0 +1,178 @@
+"""The engine, the base image and the built project that the tiers with Docker share.
+
+One project is generated and built for the whole session; a test that changes files takes a copy.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from python_on_whales import DockerClient, DockerException
+
+from tests.conftest import BakedProject, generate
+from tools.base_image import Base, base_image
+from tools.engine import Engine, find_or_start, running, stop
+from tools.steps import EngineError
+
+CPU_BASE = "ubuntu:22.04"
+REPORT = pytest.StashKey[list[str]]()
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a container left: its exit code and its output."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture(scope="session")
+def engine(pytestconfig: pytest.Config) -> Iterator[Engine]:
+    """The Docker Engine of this machine, else a private one, which is stopped again at the end.
+
+    Its environment becomes this process's. Without one: a failure where CI is set, else a skip.
+    """
+    was_up = running_or_none() is not None
+    try:
+        found = find_or_start()
+    except EngineError as error:
+        report(pytestconfig, f"NO ENGINE: {error}")
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no Docker Engine: {error}")
+    report(pytestconfig, f"engine: {found.description}")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in found.env.items():
+            patch.setenv(name, value)
+        # the settings of whoever runs the tests are not the tests' settings
+        for name in ("ACCELERATOR", "BASE_IMAGE", "CACHE_DIR", "GPU_IDS", "GROUP_ID", "USER_ID"):
+            patch.delenv(name, raising=False)
+        if bundle := os.environ.get("SSL_CERT_FILE"):
+            patch.setenv("CA_BUNDLE", bundle)
+        yield found
+    if found.private and not was_up:
+        stop()
+
+
+def running_or_none() -> Engine | None:
+    """Return the engine that is up, if it can be used."""
+    try:
+        return running()
+    except EngineError:
+        return None
+
+
+@pytest.fixture(scope="session")
+def base(engine: Engine, pytestconfig: pytest.Config) -> Base:
+    """The base image of ACCELERATOR=cpu, or the stand-in that the report names; set as BASE_IMAGE."""
+    found = base_image(CPU_BASE, engine)
+    if found.stand_in:
+        report(pytestconfig, f"STAND-IN: the tests ran on {found.name}, not on {CPU_BASE}: {found.why}")
+        os.environ["BASE_IMAGE"] = found.name
+    return found
+
+
+@pytest.fixture(scope="session")
+def docker(engine: Engine) -> DockerClient:
+    """The Docker client of the session's engine."""
+    return DockerClient()
+
+
+@pytest.fixture(scope="session")
+def built(base: Base, tmp_path_factory: pytest.TempPathFactory) -> BakedProject:
+    """A project with the default answers, generated where no GPU is, and built. Do not change it."""
+    project = generate(tmp_path_factory.mktemp("built"), project="capy-test")
+    done = project.run("docker", "compose", "build", "--progress", "plain")
+    assert done.returncode == 0, done.stderr
+    return project
+
+
+@pytest.fixture(scope="session")
+def image(built: BakedProject) -> str:
+    """The name of the built image."""
+    return "capy-test:cpu"
+
+
+@pytest.fixture
+def project(built: BakedProject, tmp_path: Path) -> BakedProject:
+    """A copy of the built project, for a test to change; it shares the image."""
+    return BakedProject(Path(shutil.copytree(built.path, tmp_path / built.path.name)))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, image: str) -> Iterator[Callable[[int, int], Path]]:
+    """folder(uid, gid): an empty folder with this owner, to be mounted at /code."""
+    made = tmp_path / "code"
+
+    def make(uid: int, gid: int) -> Path:
+        made.mkdir(exist_ok=True)
+        change_owner(made, uid, gid, image)
+        return made
+
+    yield make
+    if made.exists():
+        change_owner(made, os.getuid(), os.getgid(), image)
+
+
+def change_owner(path: Path, uid: int, gid: int, image: str) -> None:
+    """Give everything below `path` to uid:gid; through a container where this user may not do it."""
+    if os.getuid() == 0:
+        command = ["chown", "-R", f"{uid}:{gid}", str(path)]
+    else:
+        command = [
+            "docker",
+            "run",
+            "--rm",
+            "--volume",
+            f"{path}:/x",
+            "--entrypoint",
+            "chown",
+            image,
+        ]
+        command += ["-R", f"{uid}:{gid}", "/x"]
+    subprocess.run(command, check=True)
+
+
+@pytest.fixture
+def start(docker: DockerClient, image: str, folder) -> Callable[..., Finished]:
+    """start(*command, owner=(uid, gid), **options): `docker run` with a folder of that owner at /code.
+
+    `owner=None` mounts nothing; the other options are those of python-on-whales' docker.run.
+    """
+
+    def run(*command: str, owner: tuple[int, int] | None = (1234, 1234), **options) -> Finished:
+        volumes = [(folder(*owner), "/code")] if owner else []
+        return finish(
+            lambda: docker.run(image, command, volumes=volumes, remove=True, stream=True, **options)
+        )
+
+    return run
+
+
+def finish(command: Callable) -> Finished:
+    """Run a streaming python-on-whales command to its end."""
+    output = {"stdout": b"", "stderr": b""}
+    code = 0
+    try:
+        for name, line in command():
+            output[name] += line
+    except DockerException as error:
+        code = error.return_code
+    return Finished(code, output["stdout"].decode().strip(), output["stderr"].decode().strip())
+
+
+def report(config: pytest.Config, line: str) -> None:
+    """Say `line` at once and again in the summary, where nobody misses it."""
+    config.stash.setdefault(REPORT, []).append(line)
+    print(line)
+
+
+def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
+    """Say on which engine and which base image the tests ran."""
+    for line in config.stash.get(REPORT, []):
+        terminalreporter.write_line(line, yellow=True)

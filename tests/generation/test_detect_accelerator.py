@@ -1,0 +1,246 @@
+"""docker/detect-accelerator.sh on machines of every kind; docker and NVIDIA's programs are played."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import BakedProject
+
+SCRIPT = "docker/detect-accelerator.sh"
+TOOLS = ("cat", "dirname", "grep", "head", "mktemp", "mv", "rm", "sed", "sh", "tail", "tr")
+
+# What `docker info` knows: every version the runtimes, 25 and later where CDI's files are, 28.2 and
+# later which devices they name.
+DOCKER_23 = {"Runtimes": {"runc": {"path": "runc"}}}
+DOCKER_26 = {**DOCKER_23, "CDISpecDirs": ["/etc/cdi", "/var/run/cdi"]}
+DOCKER_28 = {**DOCKER_26, "DiscoveredDevices": None}
+RUNTIME = {"Runtimes": {"nvidia": {"path": "nvidia-container-runtime"}, "runc": {"path": "runc"}}}
+DEVICES = {"DiscoveredDevices": [{"Source": "cdi", "ID": "nvidia.com/gpu=0"}]}
+
+# A docker that fills in templates as the real one does, and fails on a field that it does not know.
+# Without an engine `docker info` shows what the client knows, and up to 26 with exit code 0.
+DOCKER = r"""#!/bin/sh
+exec '{python}' -IS - "$@" <<'PYTHON'
+import json, re, sys
+known = json.loads('{known}')
+command, template = sys.argv[1], sys.argv[-1]
+if command == "info" and template == "{{{{json .}}}}":
+    print(json.dumps(known or {{"ServerErrors": ["Cannot connect to the Docker daemon"]}}))
+elif known is None:
+    sys.exit("Cannot connect to the Docker daemon")
+elif command == "info":
+    print(re.sub(r"{{{{json \.(\w+)}}}}", lambda field: json.dumps(known[field[1]]), template))
+else:
+    print("28.5.2")
+PYTHON
+"""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A computer: what its Docker Engine knows, what `nvidia-smi -L` says, what else it has."""
+
+    docker: dict | None = None  # None: no engine answers
+    gpu: bool | None = None  # None: there is no nvidia-smi
+    hook: bool = False  # NVIDIA's hook, which is all that an engine needs
+    has_docker: bool = True
+
+    def programs(self) -> dict[str, str]:
+        """Return the scripts that play this machine."""
+        docker = DOCKER.format(python=sys.executable, known=json.dumps(self.docker))
+        return {
+            **({"docker": docker} if self.has_docker else {}),
+            **({} if self.gpu is None else {"nvidia-smi": f"#!/bin/sh\nexit {int(not self.gpu)}\n"}),
+            **({"nvidia-container-runtime-hook": "#!/bin/sh\n"} if self.hook else {}),
+        }
+
+
+LAPTOP = Machine(DOCKER_28)
+GPU_MACHINE = Machine({**DOCKER_28, **RUNTIME}, gpu=True)
+ENGINE_IS_DOWN = Machine(None)
+NO_DOCKER = Machine(None, has_docker=False)
+
+
+@dataclass(frozen=True)
+class Detection:
+    """What the script did: its exit code, its lines, and the .env that it left."""
+
+    code: int
+    lines: list[str]
+    env: str | None
+
+
+@pytest.fixture
+def detect(bake: Callable[..., BakedProject], tmp_path: Path) -> Callable[..., Detection]:
+    """detect(machine): run the script there, in a new project; `env` is the .env it finds."""
+    project = bake()
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for tool in TOOLS:
+        (programs / tool).symlink_to(shutil.which(tool))
+
+    def run(
+        machine: Machine, env: str | None = None, cwd: Path | None = None, script: str = SCRIPT
+    ) -> Detection:
+        settings = project.path / ".env"
+        if env is not None:
+            settings.write_text(env)
+        for name, text in machine.programs().items():
+            (programs / name).write_text(text)
+            (programs / name).chmod(0o755)
+        done = subprocess.run(
+            [programs / "sh", script],
+            cwd=cwd or project.path,
+            env={"PATH": str(programs)},
+            capture_output=True,
+            text=True,
+        )
+        assert done.stdout == ""
+        left = settings.read_text() if settings.is_file() else None
+        return Detection(done.returncode, done.stderr.splitlines(), left)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("machine", "accelerator"),
+    [
+        pytest.param(LAPTOP, "cpu", id="a laptop"),
+        pytest.param(Machine(DOCKER_26), "cpu", id="a laptop with Docker 26"),
+        pytest.param(Machine(DOCKER_23), "cpu", id="a laptop with Docker 23"),
+        pytest.param(GPU_MACHINE, "nvidia", id="a GPU machine"),
+        pytest.param(
+            Machine({**DOCKER_26, **RUNTIME}, gpu=True), "nvidia", id="a GPU machine with Docker 26"
+        ),
+        pytest.param(
+            Machine({**DOCKER_23, **RUNTIME}, gpu=True), "nvidia", id="a GPU machine with Docker 23"
+        ),
+        pytest.param(
+            Machine({**DOCKER_28, **RUNTIME}), "nvidia", id="an engine elsewhere, with NVIDIA's runtime"
+        ),
+        pytest.param(Machine({**DOCKER_28, **DEVICES}, gpu=True), "nvidia", id="GPUs through CDI"),
+        pytest.param(Machine(DOCKER_28, gpu=True, hook=True), "nvidia", id="NVIDIA's hook alone"),
+        pytest.param(Machine({**DOCKER_28, **RUNTIME}, gpu=False), "cpu", id="NVIDIA's runtime, but no GPU"),
+        pytest.param(Machine(DOCKER_28, gpu=False, hook=True), "cpu", id="the hook, but no GPU"),
+        pytest.param(Machine(DOCKER_28, gpu=True), "cpu", id="a GPU that the engine cannot use"),
+        pytest.param(Machine(DOCKER_28, gpu=False), "cpu", id="a driver, but no GPU"),
+    ],
+)
+def test_the_choice_is_right_for(detect, machine, accelerator):
+    done = detect(machine)
+
+    assert (done.code, done.env) == (0, f"ACCELERATOR={accelerator}\n")
+    assert done.lines[-1] == f"detect-accelerator: wrote ACCELERATOR={accelerator} to .env"
+
+
+def test_a_gpu_that_the_engine_cannot_use_is_spoken_of(detect):
+    done = detect(Machine(DOCKER_28, gpu=True))
+
+    assert "install the NVIDIA Container Toolkit" in done.lines[0]
+
+
+def test_a_laptop_is_told_nothing_of_gpus(detect):
+    done = detect(LAPTOP)
+
+    assert len(done.lines) == 1
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        pytest.param("ACCELERATOR=cpu\n", id="cpu"),
+        pytest.param("ACCELERATOR=nvidia\n", id="nvidia"),
+        pytest.param("ACCELERATOR=cpu", id="without a newline"),
+        pytest.param("GPU_IDS=1\nACCELERATOR=nvidia\nUSER_ID=\n", id="among other settings"),
+    ],
+)
+@pytest.mark.parametrize("machine", [LAPTOP, GPU_MACHINE, NO_DOCKER], ids=["laptop", "gpu", "none"])
+def test_a_choice_that_stands_is_kept_without_a_word(detect, machine, env):
+    done = detect(machine, env)
+
+    assert done == Detection(0, [], env)
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        pytest.param("GPU_IDS=1\n", id="another setting"),
+        pytest.param("GPU_IDS=1", id="another setting without a newline"),
+        pytest.param("# ACCELERATOR=nvidia\n", id="a choice in a comment"),
+        pytest.param("MY_ACCELERATOR=nvidia\n", id="a setting with a longer name"),
+        pytest.param("ACCELERATOR=\n", id="an empty choice"),
+        pytest.param("", id="nothing"),
+    ],
+)
+def test_what_else_the_file_holds_is_kept(detect, env):
+    done = detect(LAPTOP, env)
+
+    before = env if env.endswith("\n") or not env else env + "\n"
+    assert (done.code, done.env) == (0, before + "ACCELERATOR=cpu\n")
+
+
+@pytest.mark.parametrize("machine", [LAPTOP, NO_DOCKER], ids=["laptop", "no docker"])
+@pytest.mark.parametrize("choice", ["foo", "CPU", "cpu nvidia", "../cpu"])
+def test_an_unknown_choice_is_refused_in_one_line_and_left_for_its_owner(detect, machine, choice):
+    env = f"GPU_IDS=1\nACCELERATOR={choice}\n"
+
+    done = detect(machine, env)
+
+    assert (done.code, done.env) == (64, env)
+    assert len(done.lines) == 1
+    assert f"ACCELERATOR={choice} in .env" in done.lines[0]
+    assert "write nvidia or cpu" in done.lines[0]
+
+
+@pytest.mark.parametrize("env", [None, "GPU_IDS=1\n"], ids=["no .env", "an .env"])
+@pytest.mark.parametrize("machine", [ENGINE_IS_DOWN, NO_DOCKER], ids=["no engine", "no docker"])
+def test_nothing_is_written_where_no_engine_can_be_asked(detect, machine, env):
+    done = detect(machine, env)
+
+    assert (done.code, done.env) == (0, env)
+    assert len(done.lines) == 1
+    assert "no Docker Engine answers" in done.lines[0]
+    assert SCRIPT in done.lines[0]
+
+
+def test_the_second_time_changes_nothing(detect):
+    first = detect(LAPTOP)
+
+    second = detect(GPU_MACHINE)
+
+    assert second == Detection(0, [], first.env)
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        pytest.param(lambda project: (project.parent, f"my-project/{SCRIPT}"), id="the folder above"),
+        pytest.param(lambda project: (project / "docker", Path(SCRIPT).name), id="its own folder"),
+        pytest.param(lambda project: (Path("/"), f"{project}/{SCRIPT}"), id="anywhere"),
+    ],
+)
+def test_it_can_be_called_from(detect, tmp_path, where):
+    cwd, script = where(tmp_path / "my-project")
+
+    done = detect(LAPTOP, cwd=cwd, script=script)
+
+    assert (done.code, done.env) == (0, "ACCELERATOR=cpu\n")
+
+
+def test_a_file_that_cannot_be_written_is_named_in_one_line(detect, tmp_path):
+    # for root, too: a link to where no file can be
+    (tmp_path / "my-project" / ".env").symlink_to("missing/folder/.env")
+
+    done = detect(LAPTOP)
+
+    assert done.code != 0
+    assert len(done.lines) == 1
+    assert ".env" in done.lines[0]

@@ -1,0 +1,193 @@
+"""What a generated project consists of: exactly these files, tidy, readable, always the same."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.licenses import canonicalize_license_expression
+from packaging.requirements import Requirement
+
+from tests.conftest import TEMPLATE, BakedProject, run_cookiecutter
+from tests.generation.conftest import contents, sentence
+from tests.generation.expected_files import expected_files
+
+SOURCE = TEMPLATE / "{{cookiecutter.project}}"
+BINARY = {".onnx", ".png"}
+TITLES = {
+    "MIT": "MIT License",
+    "Apache-2.0": "Apache License",
+    "BSD-3-Clause": "BSD 3-Clause License",
+    "Proprietary": "All rights reserved",
+}
+
+
+class UniqueKeys(yaml.SafeLoader):
+    """YAML as Compose reads it: PyYAML alone takes the last of two equal keys without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        """Refuse a key that stands twice."""
+        keys = [key.value for key, _ in node.value]
+        if len(keys) > len(set(keys)):
+            raise yaml.constructor.ConstructorError(None, None, f"twice in {keys}", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+READERS = {
+    ".yaml": lambda text: yaml.load(text, UniqueKeys),
+    ".json": json.loads,
+    ".toml": tomllib.loads,
+}
+
+
+def test_the_files_are_exactly_the_expected_ones(project, answers):
+    assert project.files() == expected_files("my_project", answers)
+
+
+def test_no_folder_is_empty(project):
+    folders = [path for path in project.path.rglob("*") if path.is_dir()]
+
+    assert [folder for folder in folders if not any(folder.iterdir())] == []
+
+
+def test_nothing_of_jinja_is_left(project):
+    """Shell scripts are not rendered and may hand Go templates to docker; workflows have ${{ }}."""
+    rendered = {name: text for name, text in texts(project).items() if not name.endswith(".sh")}
+
+    plain = {
+        name: re.sub(r"\$\{\{.*?\}\}", "", text) if name.startswith(".github/") else text
+        for name, text in rendered.items()
+    }
+
+    assert [name for name, text in plain.items() if re.search(r"\{[{%#]|[}%#]\}", text)] == []
+
+
+def test_no_trace_of_the_template_or_of_this_machine_is_left(project):
+    traces = ["cookiecutter", "capy[-_]template", re.escape(str(TEMPLATE)), re.escape(str(project.path))]
+    trace = re.compile("|".join(traces).encode(), re.IGNORECASE)
+
+    found = {name: trace.findall(data) for name, data in contents(project.path).items() if data}
+
+    assert {name: words for name, words in found.items() if words} == {}
+
+
+def test_every_structured_file_can_be_read(project):
+    structured = [name for name in project.files() if Path(name).suffix in READERS]
+
+    data = {name: read(project, name) for name in structured}
+
+    assert {"compose.yaml", "pyproject.toml", ".devcontainer/devcontainer.json"} <= data.keys()
+    assert all(isinstance(content, dict) for content in data.values())
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(r"\r", id="a line end of Windows"),
+        pytest.param(r"\t", id="a tab"),
+        pytest.param(r"(?m) +$", id="a blank at the end of a line"),
+        pytest.param(r"\A\n", id="an empty first line"),
+        pytest.param(r"\n\n\Z", id="an empty last line"),
+        pytest.param(r"[^\n]\Z", id="no newline at the end"),
+    ],
+)
+def test_no_text_has(project, fault):
+    untidy = [name for name, text in texts(project).items() if re.search(fault, text)]
+
+    assert untidy == []
+
+
+def test_only_python_has_two_empty_lines_in_a_row(project):
+    gaps = [name for name, text in texts(project).items() if "\n\n\n" in text]
+
+    assert [name for name in gaps if not name.endswith(".py")] == []
+
+
+def test_what_is_not_rendered_is_the_template_s_own_to_the_byte(project):
+    copied = {name for name in project.files() if Path(name).suffix in {".sh", *BINARY}}
+
+    same = {name for name in copied if (project.path / name).read_bytes() == (SOURCE / name).read_bytes()}
+
+    assert same == copied
+    assert {"docker/entrypoint.sh", "example.png"} <= copied
+
+
+def test_the_license_is_the_chosen_one_and_no_other(project, answers):
+    text = project.read("LICENSE")
+
+    assert [name for name, title in TITLES.items() if title in text] == [answers["license"]]
+
+
+def test_pyproject_names_the_license_by_its_spdx_name(project, answers):
+    declared = read(project, "pyproject.toml")["project"]["license"]
+
+    assert declared == canonicalize_license_expression(declared)
+    assert declared.removeprefix("LicenseRef-") == answers["license"]
+
+
+def test_every_dependency_is_a_valid_requirement(project):
+    data = read(project, "pyproject.toml")
+    lists = [
+        data["project"]["dependencies"],
+        data["build-system"]["requires"],
+        *data["project"]["optional-dependencies"].values(),
+        *data["dependency-groups"].values(),
+    ]
+
+    names = [Requirement(item).name for items in lists for item in items if isinstance(item, str)]
+
+    assert {"numpy", "onnxruntime", "onnxruntime-gpu", "pytest"} <= set(names)
+
+
+def test_every_accelerator_has_its_compose_file_and_its_packages(project):
+    files = project.path.glob("docker/accelerator-*.yaml")
+
+    accelerators = {file.stem.removeprefix("accelerator-") for file in files}
+
+    extras = read(project, "pyproject.toml")["project"]["optional-dependencies"]
+    assert accelerators == set(extras) == {"cpu", "nvidia"}
+
+
+def test_the_name_stands_wherever_a_name_is_needed(bake):
+    project = bake(project="two-words")
+
+    image = read(project, "compose.yaml")["services"]["app"]["image"]
+    assert image == "two-words:${ACCELERATOR:-nvidia}"
+    assert read(project, "pyproject.toml")["project"]["name"] == "two-words"
+    assert read(project, ".devcontainer/compose.yaml")["name"] == "two-words-devcontainer"
+    assert read(project, ".devcontainer/devcontainer.json")["name"] == "two-words"
+    assert project.read("README.md").startswith("# two-words\n")
+    assert "src/two_words/__init__.py" in project.files()
+    assert not re.search("my[-_]project", "".join(texts(project).values()))
+
+
+def test_the_same_answers_give_the_same_files_anywhere(project, answers, tmp_path):
+    somebody_else = {"HOME": str(tmp_path), "USER": "else", "LANG": "C", "TZ": "Asia/Taipei"}
+    (tmp_path / "elsewhere").mkdir()
+
+    arguments = sentence(answers).split(", ")
+    run_cookiecutter(tmp_path / "elsewhere", *arguments, **somebody_else)
+
+    again = BakedProject(tmp_path / "elsewhere" / "my-project")
+    assert contents(again.path) == contents(project.path)
+    assert permissions(again) == permissions(project)
+
+
+def texts(project: BakedProject) -> dict[str, str]:
+    """Return the text files that are not empty."""
+    names = sorted(name for name in project.files() if Path(name).suffix not in BINARY)
+    return {name: text for name in names if (text := project.read(name))}
+
+
+def read(project: BakedProject, name: str) -> dict:
+    """Return a YAML, JSON or TOML file as data."""
+    return READERS[Path(name).suffix](project.read(name))
+
+
+def permissions(project: BakedProject) -> dict[str, int]:
+    """Return the permissions of every file."""
+    return {name: (project.path / name).stat().st_mode for name in project.files()}

@@ -1,0 +1,98 @@
+"""After generation: empty folders go, the next steps are said, and nothing that is missing matters."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import subprocess
+
+import pytest
+
+from tests.conftest import TEMPLATE, run_cookiecutter
+from tests.generation.conftest import contents
+
+HOOK = TEMPLATE / "hooks" / "post_gen_project.py"
+INTO_EXISTING = ("-f", "-s", "github_actions=no")
+
+
+@pytest.mark.parametrize(
+    ("file", "folders"),
+    [
+        pytest.param(".github/workflows/mine.yaml", {".github", ".github/workflows"}, id="both"),
+        pytest.param(".github/dependabot.yaml", {".github"}, id="one"),
+        pytest.param("outputs/mine.png", set(), id="none"),
+    ],
+)
+def test_of_the_folders_of_github_actions_the_used_ones_stay(tmp_path, file, folders):
+    users = tmp_path / "my-project" / file
+    users.parent.mkdir(parents=True)
+    users.write_text("mine")
+
+    run_cookiecutter(tmp_path, *INTO_EXISTING)
+
+    assert users.read_text() == "mine"
+    names = contents(tmp_path / "my-project")
+    assert {name for name in names if name.startswith(".github")} - {file} == folders
+
+
+def test_an_empty_folder_of_the_user_stays(tmp_path):
+    (tmp_path / "my-project" / "data").mkdir(parents=True)
+
+    run_cookiecutter(tmp_path, *INTO_EXISTING)
+
+    assert (tmp_path / "my-project" / "data").is_dir()
+
+
+def test_the_next_steps_are_said(tmp_path):
+    done = run_cookiecutter(tmp_path, "project=my-net")
+
+    assert done.returncode == 0
+    assert "my-net is ready" in done.stdout
+    assert "cd my-net" in done.stdout
+    assert "docker compose run --rm app script.py" in done.stdout
+
+
+def test_the_next_steps_name_only_files_that_exist(tmp_path):
+    done = run_cookiecutter(tmp_path)
+
+    named = set(re.findall(r"[\w/-]+\.(?:md|py|sh|yaml)\b", done.stdout))
+    assert {"README.md", "script.py"} <= named
+    assert {name for name in named if not (tmp_path / "my-project" / name).is_file()} == set()
+
+
+def test_a_machine_without_sh_and_docker_gets_its_project(tmp_path):
+    (tmp_path / "no programs").mkdir()
+
+    done = run_cookiecutter(tmp_path, PATH=str(tmp_path / "no programs"))
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    assert "my-project is ready" in done.stdout
+    assert not (tmp_path / "my-project" / ".env").exists()
+
+
+def test_an_unknown_accelerator_in_the_user_s_env_stops_nothing(tmp_path):
+    settings = tmp_path / "my-project" / ".env"
+    settings.parent.mkdir()
+    settings.write_text("ACCELERATOR=foo\n")
+
+    done = run_cookiecutter(tmp_path, *INTO_EXISTING)
+
+    assert done.returncode == 0
+    assert "ACCELERATOR=foo in .env is unknown" in done.stderr
+    assert settings.read_text() == "ACCELERATOR=foo\n"
+    assert (tmp_path / "my-project" / "compose.yaml").is_file()
+
+
+def test_an_engine_that_never_answers_stops_nothing(tmp_path, monkeypatch, capsys):
+    def hang(command, timeout):
+        raise subprocess.TimeoutExpired(command, timeout)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(subprocess, "run", hang)
+
+    runpy.run_path(str(HOOK))
+
+    said = capsys.readouterr().out
+    assert "later: sh docker/detect-accelerator.sh" in said
+    assert f"{tmp_path.name} is ready" in said

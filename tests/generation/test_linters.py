@@ -1,0 +1,155 @@
+"""Linters read what the template becomes, for every combination of answers.
+
+Each is shown to work, too: one fault is put into a copy, and the linter must name it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import BakedProject
+
+HERE = Path(__file__).parent
+PROGRAMS = Path(sysconfig.get_path("scripts"))
+SCHEMA = [sys.executable, "-m", "check_jsonschema"]
+RUFF = [sys.executable, "-m", "ruff"]
+
+
+@dataclass(frozen=True)
+class Linter:
+    """A command, the files of a project that it reads, and a fault that it must find in them."""
+
+    command: list[str | Path]
+    files: list[str]  # globs
+    spoil: tuple[str, str]  # a word of the first file and what takes its place; "" is its end
+    complaint: str
+
+    def run(self, *projects: BakedProject) -> subprocess.CompletedProcess[str]:
+        """Lint all files of these projects in one go."""
+        paths = [
+            path
+            for project in projects
+            for pattern in self.files
+            for path in sorted(project.path.glob(pattern))
+        ]
+        assert paths, f"there is no {self.files} to lint"
+        return subprocess.run([*self.command, *paths], capture_output=True, text=True)
+
+
+LINTERS = {
+    "hadolint on the Dockerfile": Linter(
+        [PROGRAMS / "hadolint", "--no-color"],
+        ["docker/Dockerfile"],
+        ("", "RUN cd /tmp\n"),
+        "DL3003",
+    ),
+    "shellcheck on every script": Linter(
+        [PROGRAMS / "shellcheck", "--color=never"],
+        ["docker/*.sh"],
+        ("", "rm $1\n"),
+        "SC2086",
+    ),
+    "ruff check on the Python code": Linter(
+        [*RUFF, "check", "--no-cache"],
+        ["**/*.py"],
+        ("", "import os\n"),
+        "F401",
+    ),
+    "ruff format on the Python code": Linter(
+        [*RUFF, "format", "--no-cache", "--check"],
+        ["**/*.py"],
+        ("", "x  =  1\n"),
+        "would be reformatted",
+    ),
+    "the schema of Compose": Linter(
+        [*SCHEMA, "--builtin-schema", "vendor.compose-spec"],
+        ["compose.yaml", "docker/accelerator-*.yaml", ".devcontainer/compose.yaml"],
+        ("    volumes:", "    volume:"),
+        "'volume' was unexpected",
+    ),
+    "the schema of a GPU reservation": Linter(
+        [*SCHEMA, "--builtin-schema", "vendor.compose-spec"],
+        ["docker/accelerator-nvidia.yaml"],
+        ("capabilities: [gpu]", "options: {}"),
+        "'capabilities' is a required property",
+    ),
+    "the schema of GitHub's workflows": Linter(
+        [*SCHEMA, "--builtin-schema", "vendor.github-workflows"],
+        [".github/workflows/*.yaml"],
+        ("runs-on:", "run-on:"),
+        "'run-on'",
+    ),
+    "our schema of devcontainer.json": Linter(
+        [*SCHEMA, "--schemafile", HERE / "devcontainer.schema.json"],
+        [".devcontainer/devcontainer.json"],
+        ('"overrideCommand": false', '"runArgs": []'),
+        "'runArgs' was unexpected",
+    ),
+}
+
+
+@pytest.fixture(params=LINTERS.values(), ids=LINTERS)
+def linter(request: pytest.FixtureRequest) -> Linter:
+    """One linter after the other."""
+    return request.param
+
+
+@pytest.fixture
+def spoilt(projects, tmp_path: Path):
+    """spoilt(file, old, new): a copy of a project in which one word of one file is another."""
+
+    def spoil(pattern: str, old: str, new: str) -> BakedProject:
+        origin = next(project for project in projects.values() if any(project.path.glob(pattern)))
+        copy = BakedProject(Path(shutil.copytree(origin.path, tmp_path / "spoilt")))
+        file = min(copy.path.glob(pattern))
+        text = file.read_text()
+        assert old in text
+        file.write_text(text.replace(old, new, 1) if old else text + new)
+        return copy
+
+    return spoil
+
+
+def test_every_project_passes(linter, projects):
+    done = linter.run(*projects.values())
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_fault_is_found_by(linter, spoilt):
+    project = spoilt(linter.files[0], *linter.spoil)
+
+    done = linter.run(project)
+
+    assert done.returncode != 0
+    assert linter.complaint in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        pytest.param('"service": "app",', "", "'service' is a required", id="no service"),
+        pytest.param('"remoteUser": "app",', "", "'remoteUser' is a required", id="no user"),
+        pytest.param('"remoteUser": "app"', '"remoteUser": "root"', "remoteUser", id="root"),
+        pytest.param('"remoteUser"', '"remoteuser"', "'remoteuser' was unex", id="a wrong letter"),
+        pytest.param('"../compose.yaml", ', "", "'../compose.yaml' was expected", id="no own file"),
+        pytest.param('"/code"', '"code"', "'code' does not match", id="a relative folder"),
+        pytest.param('ID": true', 'ID": false', "True was expected", id="no update of the ids"),
+        pytest.param('"ms-python.python",', '"python",', "extensions", id="half an extension"),
+    ],
+)
+def test_our_schema_of_devcontainer_json_refuses(spoilt, old, new, complaint):
+    linter = LINTERS["our schema of devcontainer.json"]
+    project = spoilt(linter.files[0], old, new)
+
+    done = linter.run(project)
+
+    assert done.returncode != 0
+    assert complaint in done.stdout + done.stderr

@@ -1,0 +1,75 @@
+"""The settings: .env.example explains what the Compose files read, no more, no less, no other."""
+
+from __future__ import annotations
+
+import re
+
+from tests.conftest import BakedProject
+
+# ${NAME:-default}: the only form that the template uses, so that an empty value is the default, too.
+REFERENCE = re.compile(r"\$\{([A-Z_]+):-([^}]*)\}")
+COMPOSE_FILES = ("compose.yaml", "docker/accelerator-*.yaml", ".devcontainer/compose.yaml")
+
+
+def test_every_setting_of_the_compose_files_is_in_env_example_and_no_other(project):
+    used = {name for text in compose_files(project).values() for name, _ in REFERENCE.findall(text)}
+
+    assert set(dotenv(project)) == used
+
+
+def test_every_setting_of_the_compose_files_has_a_default(project):
+    dollars = {name: text.count("$") for name, text in compose_files(project).items()}
+
+    with_default = {name: len(REFERENCE.findall(text)) for name, text in compose_files(project).items()}
+
+    assert with_default == dollars
+
+
+def test_env_example_copied_as_it_is_changes_nothing(project):
+    example = dotenv(project)
+
+    for name, text in compose_files(project).items():
+        assert substituted(text, example) == substituted(text, {}), name
+
+
+def test_every_setting_in_env_example_is_explained_above_it(project):
+    paragraphs = re.split(r"\n{2,}", project.read(".env.example").strip())
+
+    heading, *settings = paragraphs
+
+    assert heading.startswith("#")
+    for paragraph in settings:
+        assert re.fullmatch(r"(# .+\n)+([A-Z_]+=.*\n?)+", paragraph), paragraph
+
+
+def test_a_setting_reaches_the_compose_file(project):
+    resolved = substituted(project.read("compose.yaml"), {"ACCELERATOR": "cpu", "USER_ID": "1234"})
+
+    assert "file: docker/accelerator-cpu.yaml" in resolved
+    assert "USER_ID: 1234" in resolved
+
+
+def compose_files(project: BakedProject) -> dict[str, str]:
+    """Return the text of every file that Compose reads, without comments."""
+    return {
+        path.relative_to(project.path).as_posix(): re.sub(r"(?m)^\s*#.*$", "", path.read_text())
+        for pattern in COMPOSE_FILES
+        for path in project.path.glob(pattern)
+    }
+
+
+def dotenv(project: BakedProject) -> dict[str, str]:
+    """Return the settings in .env.example, read in the plainest way: no quotes, nothing behind."""
+    settings = {}
+    for line in project.read(".env.example").splitlines():
+        if line and not line.startswith("#"):
+            found = re.fullmatch(r"([A-Z_]+)=([^\s\"'#$]*)", line)
+            assert found, f"not NAME=value: {line}"
+            assert found[1] not in settings, f"twice: {line}"
+            settings[found[1]] = found[2]
+    return settings
+
+
+def substituted(text: str, settings: dict[str, str]) -> str:
+    """Return a Compose file's text with its variables replaced as Compose does it."""
+    return REFERENCE.sub(lambda found: settings.get(found[1]) or found[2], text)

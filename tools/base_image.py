@@ -1,0 +1,128 @@
+"""A base image for the tests: the wanted one, else a plain Debian under a name of its own.
+
+    python -m tools.base_image nvcr.io/nvidia/cuda:12.4.1-cudnn-runtime-ubuntu22.04
+
+prints the name of the image to use. The stand-in is never tagged as the wanted image: a fake
+under NVIDIA's or Ubuntu's name would poison the engine for everything else that uses it.
+"""
+
+import argparse
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools import debian
+from tools.engine import Engine, find_or_start, guarded
+from tools.steps import EngineError, cache, locked, run, say, workshop
+
+ANSWER_SECONDS = 20  # for the registry to answer at all
+PULL_SECONDS = 1800  # NVIDIA's images have gigabytes
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+# What Debian's own image sets: no package lists, archives, manuals or translations in a layer.
+APT_CONF = """\
+DPkg::Post-Invoke { "rm -f /var/cache/apt/*.bin /var/cache/apt/archives/*.deb || true"; };
+APT::Update::Post-Invoke { "rm -f /var/cache/apt/*.bin /var/cache/apt/archives/*.deb || true"; };
+Dir::Cache::pkgcache "";
+Dir::Cache::srcpkgcache "";
+Acquire::GzipIndexes "true";
+Acquire::Languages "none";
+"""
+LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*")
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base image that the engine has."""
+
+    name: str
+    stand_in: bool
+    why: str  # one line: where it is from, or why it stands in
+
+
+def base_image(wanted: str, engine: Engine) -> Base:
+    """Return the wanted image, pulled where that is possible, or the stand-in for it.
+
+    Raises EngineError where neither can be had.
+    """
+    if present(wanted, engine):
+        return Base(wanted, False, "present in the engine")
+    try:
+        # Asked first, since it answers at once: a pull of gigabytes cannot have a short limit.
+        engine.docker("manifest", "inspect", wanted, limit=ANSWER_SECONDS)
+        say(f"pulling {wanted}")
+        engine.docker("pull", wanted, limit=PULL_SECONDS)
+    except EngineError as error:
+        return Base(stand_in(wanted, str(error), engine), True, f"{wanted} cannot be pulled: {error}")
+    return Base(wanted, False, "pulled")
+
+
+def present(name: str, engine: Engine) -> bool:
+    """Return whether the engine has an image."""
+    try:
+        engine.docker("image", "inspect", name)
+    except EngineError:
+        return False
+    return True
+
+
+def stand_in(wanted: str, reason: str, engine: Engine) -> str:
+    """Return the name of the stand-in; make it where the engine does not have it yet.
+
+    Raises EngineError where it cannot be made; `reason`: why the wanted image cannot be had.
+    """
+    release = debian.release()
+    if release.get("ID") != "debian" or os.geteuid() != 0:
+        needs = "a stand-in for it needs Debian and root"
+        raise EngineError(f"{wanted} cannot be pulled ({reason}); {needs}")
+    name = f"capy-template/stand-in-base:debian-{release.get('VERSION_ID', 'sid')}"
+    if present(name, engine):
+        return name
+    with locked():
+        archive = root_file_system()
+    changes = [f"ENV PATH={PATH}", 'CMD ["bash"]', "LABEL capy-template.stand-in=true"]
+    engine.docker("import", *(f"--change={change}" for change in changes), archive, name)
+    return name
+
+
+def root_file_system() -> Path:
+    """Return a small Debian of the release at hand as a tar archive; make it if it is missing."""
+    archive = cache() / f"base-{debian.codename()}.tar"
+    if archive.exists():
+        return archive
+    environment = debian.fetch().server()
+    with workshop() as folder:
+        (folder / "docker-clean").write_text(APT_CONF)
+        command = ["mmdebstrap", "--mode=root", "--variant=minbase", "--include=ca-certificates"]
+        command += [
+            f"--keyring={debian.KEYRING}",
+            *(f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT),
+        ]
+        command += ["--dpkgopt=path-include=/usr/share/doc/*/copyright"]
+        command += [f"--customize-hook=cp {folder}/docker-clean $1/etc/apt/apt.conf.d/"]
+        command += ["--customize-hook=rm -f $1/etc/resolv.conf $1/etc/hostname $1/var/cache/apt/*.bin"]
+        command += [debian.codename(), folder / "base.tar", debian.archive()]
+        run(
+            f"making a small Debian {debian.codename()}",
+            command,
+            env={**environment, "TMPDIR": str(folder)},
+        )
+        (folder / "base.tar").rename(archive)
+    return archive
+
+
+def main(wanted: str) -> int:
+    """Print the name of the image to use; say loudly when it is a stand-in."""
+    base = base_image(wanted, find_or_start())
+    if base.stand_in:
+        say(f"STAND-IN: {base.name} is a plain Debian, NOT {wanted} ({base.why})")
+    print(base.name)
+    return 0
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m tools.base_image", description=__doc__.splitlines()[0])
+    parser.add_argument("wanted", help="the image to use where it can be had")
+    arguments = parser.parse_args()
+    sys.exit(guarded(lambda: main(arguments.wanted)))

@@ -1,0 +1,173 @@
+"""Docker from Debian's own archive, unpacked into the cache folder: nothing is installed.
+
+Debian's sid packages the current Docker; it runs on the stable releases with their own runc and
+iptables. apt works in private folders here: the system's sources, lists and state stay as they are.
+"""
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.steps import EngineError, cache, run, say, workshop
+
+FROM_SID = ("docker.io", "docker-cli", "containerd", "docker-compose", "docker-buildx")
+FROM_RELEASE = ("runc", "iptables", "tini", "mmdebstrap")
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+NEEDED_BYTES = 1_500_000_000  # lists, packages and the unpacked tree, at their peak
+NO_NETWORK = re.compile(r"resolv|connect|unreachable|timed out|failed to fetch", re.IGNORECASE)
+
+# `#clear`: the system's hooks after an update would clean or index the system's own folders.
+APT_CONF = """\
+Dir::Etc::sourcelist "{folder}/sources.list";
+Dir::Etc::sourceparts "-";
+Dir::Etc::preferences "{folder}/none";
+Dir::Etc::preferencesparts "{folder}/empty";
+Dir::State "{folder}/state";
+Dir::State::status "/var/lib/dpkg/status";
+Dir::Cache "{folder}/cache";
+APT::Default-Release "{release}";
+APT::Install-Recommends "false";
+APT::Sandbox::User "root";
+APT::Update::Error-Mode "any";
+APT::Get::Assume-Yes "true";
+Acquire::Languages "none";
+Acquire::http::Timeout "20";
+Acquire::https::Timeout "20";
+Debug::NoLocking "true";
+#clear APT::Update::Pre-Invoke;
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+"""
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The unpacked packages; the folder `client` has what the users of an engine need."""
+
+    root: Path
+
+    def client(self) -> dict[str, str]:
+        """Return what a user of an engine adds to the environment: docker and its plugins."""
+        programs = str(self.root / "client/bin")
+        path = [part for part in os.environ.get("PATH", os.defpath).split(":") if part != programs]
+        config = str(self.root / "client/config")
+        return {"DOCKER_CONFIG": config, "PATH": ":".join([programs, *path])}
+
+    def server(self) -> dict[str, str]:
+        """Return an environment in which the programs find each other and their libraries."""
+        added = {
+            "PATH": self.search("usr/sbin", "usr/bin") + ":" + os.environ.get("PATH", os.defpath),
+            "LD_LIBRARY_PATH": self.search("usr/lib/*-linux-gnu*", "lib/*-linux-gnu*"),
+            "PERL5LIB": self.search("usr/share/perl5", "usr/share/perl/*", "usr/lib/*/perl*/*"),
+            "XTABLES_LIBDIR": self.search("usr/lib/*/xtables"),
+        }
+        # Empty: this system has the package itself.
+        return {**os.environ, **{name: value for name, value in added.items() if value}}
+
+    def search(self, *patterns: str) -> str:
+        """Return a search path of the tree's folders that match."""
+        return ":".join(str(found) for pattern in patterns for found in self.root.glob(pattern))
+
+
+def release() -> dict[str, str]:
+    """Return /etc/os-release as Python reads it; empty where there is none."""
+    try:
+        return platform.freedesktop_os_release()
+    except OSError:
+        return {}
+
+
+def codename() -> str:
+    """Return the name of the release at hand as the archive calls it."""
+    return release().get("VERSION_CODENAME", "sid")
+
+
+def archive() -> str:
+    """Return the URI of Debian's archive, as this machine's own apt is configured.
+
+    Raises EngineError where apt has no entry for the release at hand.
+    """
+    command = ["apt-get", "update", "--print-uris"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=False)
+    found = re.search(rf"^'(\S+?)/?/dists/{codename()}/main/binary-", listed.stdout, re.MULTILINE)
+    if not found:
+        raise EngineError(f"apt has no source for Debian {codename()} main: add it to /etc/apt")
+    return found[1]
+
+
+def fetch() -> Tree:
+    """Return the unpacked packages; download them where the cache does not have them yet.
+
+    The tree is made under a temporary name and renamed when it is whole and its dockerd runs, so
+    an interrupted download is simply done again. The caller holds the lock.
+    Raises EngineError: no source, no network, no space, or packages that do not run here.
+    """
+    tree = cache() / f"debian-{codename()}"
+    if tree.exists():
+        return Tree(tree)
+    if shutil.disk_usage(cache()).free < NEEDED_BYTES:
+        needed = f"{NEEDED_BYTES / 1e9} GB of free space"
+        raise EngineError(f"{cache()} needs {needed}: make room, or set XDG_CACHE_HOME")
+    if not KEYRING.exists():
+        raise EngineError(f"{KEYRING} is missing: apt-get install debian-archive-keyring")
+    with workshop() as folder:
+        packages = download(folder / "apt")
+        unpacked = folder / "tree"
+        unpack(packages, unpacked)
+        check(unpacked)
+        unpacked.rename(tree)
+    say(f"unpacked into {tree}")
+    return Tree(tree)
+
+
+def download(folder: Path) -> list[Path]:
+    """Download the packages, and the libraries that this system lacks, with an apt of its own."""
+    for name in ("empty", "state/lists/partial", "cache/archives/partial"):
+        (folder / name).mkdir(parents=True)
+    suites = dict.fromkeys([codename(), "sid"])
+    lines = [f"deb [signed-by={KEYRING}] {archive()} {suite} main\n" for suite in suites]
+    (folder / "sources.list").write_text("".join(lines))
+    (folder / "apt.conf").write_text(APT_CONF.format(folder=folder, release=codename()))
+    apt = ["apt-get", "-c", folder / "apt.conf"]
+    packages = folder / "cache/archives"
+    try:
+        run(f"reading Debian's package lists ({' and '.join(suites)})", [*apt, "update"])
+        # Without their dependencies: sid's libraries have no place on a stable release.
+        docker = [f"{name}/sid" for name in FROM_SID]
+        run("downloading Docker from sid", [*apt, "download", *docker], cwd=packages)
+        rest = [*apt, "install", "--download-only", *FROM_RELEASE]
+        run(f"downloading runc and iptables from {codename()}", rest)
+    except EngineError as error:
+        hint = "no network for the download? " if NO_NETWORK.search(str(error)) else ""
+        raise EngineError(f"{hint}{error}") from None
+    return sorted(packages.glob("*.deb"))
+
+
+def unpack(packages: list[Path], tree: Path) -> None:
+    """Unpack the packages and make the links that Debian's maintainer scripts would make."""
+    loop = 'for package; do dpkg-deb -x "$package" "$0"; done'
+    run(f"unpacking {len(packages)} packages", ["sh", "-ec", loop, tree, *packages])
+    for program in ("iptables", "ip6tables"):
+        if (tree / f"usr/sbin/{program}-nft").exists():
+            (tree / f"usr/sbin/{program}").symlink_to(f"{program}-nft")
+    plugins = tree / "client/config/cli-plugins"
+    plugins.mkdir(parents=True)
+    for plugin in (tree / "usr/libexec/docker/cli-plugins").iterdir():
+        (plugins / plugin.name).symlink_to(f"../../../usr/libexec/docker/cli-plugins/{plugin.name}")
+    (tree / "client/bin").mkdir()
+    (tree / "client/bin/docker").symlink_to("../../usr/bin/docker")
+
+
+def check(tree: Path) -> None:
+    """Raise EngineError where the unpacked programs do not run: sid may outgrow an old release."""
+    loop = 'for program; do "$program" --version; done'
+    programs = ("dockerd", "containerd", "runc", "iptables")
+    run(
+        f"trying sid's Docker on {codename()}",
+        ["sh", "-ec", loop, "sh", *programs],
+        env=Tree(tree).server(),
+    )

@@ -1,0 +1,101 @@
+"""The main job, start to end: a project is generated, its image built, its script run.
+
+    python -m tools.demo
+
+The project stays in demo/ to be looked at; one that is there already is used as it is.
+"""
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from tools.base_image import base_image
+from tools.engine import Engine, find_or_start, guarded
+from tools.steps import EngineError, say
+
+TEMPLATE = Path(__file__).resolve().parent.parent
+PROJECT = TEMPLATE / "demo" / "my-project"
+PICTURE = PROJECT / "outputs" / "example-edges.png"
+
+
+def demo() -> int:
+    """Run the demonstration and return its exit code. Raises EngineError: one line on what failed."""
+    engine = find_or_start()
+    say(f"using {engine.description}")
+    environment = {**os.environ, **engine.env}
+    environment.setdefault("CA_BUNDLE", os.environ.get("SSL_CERT_FILE", ""))
+
+    if PROJECT.exists():
+        say(f"{shown(PROJECT)} is there already and used as it is; remove it to start afresh")
+    else:
+        PROJECT.parent.mkdir(exist_ok=True)
+        cookiecutter = [
+            sys.executable,
+            "-m",
+            "cookiecutter",
+            "--no-input",
+            "--default-config",
+            str(TEMPLATE),
+        ]
+        show(cookiecutter, PROJECT.parent, environment)
+
+    settings = base_settings(engine, environment)
+    environment |= settings
+    show(["docker", "compose", "build"], PROJECT, environment, settings)
+    show(["docker", "compose", "run", "--rm", "app", "script.py"], PROJECT, environment, settings)
+
+    owner, wanted = PICTURE.stat().st_uid, PROJECT.stat().st_uid
+    if owner != wanted:
+        raise EngineError(f"{shown(PICTURE)} belongs to uid {owner}, its project to uid {wanted}")
+    say(f"{shown(PICTURE)} is the result; it belongs to {PICTURE.owner()} (uid {owner}), as the project does")
+    if engine.private:
+        say(
+            'the private engine still runs: `eval "$(make --silent engine-env)"` uses it, `make engine-stop` stops it'
+        )
+    return 0
+
+
+def base_settings(engine: Engine, environment: dict[str, str]) -> dict[str, str]:
+    """Return BASE_IMAGE where the base that compose names cannot be had and a stand-in was made."""
+    config = subprocess.run(
+        ["docker", "compose", "config"],
+        cwd=PROJECT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    if config.returncode:
+        raise EngineError(f"{shown(PROJECT)}/compose.yaml: {config.stderr.strip()}")
+    wanted = yaml.safe_load(config.stdout)["services"]["app"]["build"]["args"]["BASE_IMAGE"]
+    base = base_image(wanted, engine)
+    if not base.stand_in:
+        return {}
+    say(f"STAND-IN: building on {base.name}, not on {wanted} ({base.why})")
+    return {"BASE_IMAGE": base.name}
+
+
+def show(
+    command: list[str],
+    folder: Path,
+    environment: dict[str, str],
+    settings: dict[str, str] | None = None,
+) -> None:
+    """Print a command and run it in `folder`. Raises EngineError when it fails."""
+    words = [f"{name}={value}" for name, value in (settings or {}).items()] + command
+    print(f"\n{shown(folder)}$ {shlex.join(words)}", flush=True)
+    code = subprocess.run(command, cwd=folder, env=environment).returncode
+    if code:
+        raise EngineError(f"`{shlex.join(command)}` ended with exit code {code}; its output above says why")
+
+
+def shown(path: Path) -> str:
+    """Return a path as a reader in the template's folder would type it."""
+    return str(path.relative_to(TEMPLATE))
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(demo))

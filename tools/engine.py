@@ -1,0 +1,224 @@
+"""A Docker Engine for the tests: the machine's own, else a private one of Debian's packages.
+
+python -m tools.engine up       find or start it
+python -m tools.engine env      print its settings, for `eval`
+python -m tools.engine status   say which engine the tests would use
+python -m tools.engine down     stop the private one
+"""
+
+import argparse
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tools import debian
+from tools.daemon import Daemon
+from tools.steps import EngineError, locked, say, telling_line
+
+PRIVATE = Daemon("default")
+ANSWER_SECONDS = 20
+VERSION = ("version", "--format", "{{.Server.Version}}")
+
+
+class NoAnswer(EngineError):
+    """No Docker Engine answers."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A Docker Engine that answers, and what a process needs to use it."""
+
+    description: str
+    host: str | None = None  # None: the user's own context or DOCKER_HOST
+    env: dict[str, str] = field(default_factory=dict)  # additions to the environment
+    private: bool = False
+
+    def environment(self) -> dict[str, str]:
+        """Return the whole environment for a process that uses this engine."""
+        return {**os.environ, **self.env}
+
+    def docker(self, *arguments: str | Path, limit: float | None = None) -> str:
+        """Run the docker CLI on this engine and return its stdout.
+
+        Raises EngineError with the line of its stderr that tells most.
+        """
+        command, environment = ["docker", *arguments], self.environment()
+        try:
+            done = subprocess.run(
+                command, env=environment, capture_output=True, text=True, timeout=limit, check=False
+            )
+        except FileNotFoundError:
+            raise EngineError("there is no docker command") from None
+        except subprocess.TimeoutExpired:
+            raise EngineError(f"docker {arguments[0]} took more than {limit:.0f} s") from None
+        if done.returncode:
+            raise EngineError(telling_line(done.stderr) or f"docker {arguments[0]} failed")
+        return done.stdout.strip()
+
+
+def find_or_start() -> Engine:
+    """Return the engine that answers; where none does, start the private one.
+
+    Raises EngineError: no engine and no way to start one, or an engine without Compose v2.
+    """
+    try:
+        return machines_own()
+    except NoAnswer as error:
+        reason = str(error)
+    refuse_unless_debian_and_root(f"no Docker Engine answers ({reason}): start it, or ")
+    if os.environ.get("DOCKER_HOST", PRIVATE.url) != PRIVATE.url:
+        say(f"{reason}; using a private engine instead of DOCKER_HOST")
+    with locked():
+        tree = debian.fetch()
+        PRIVATE.start(tree.server())
+    return private(PRIVATE, tree.client())
+
+
+def machines_own() -> Engine:
+    """Return the engine that the user's own settings lead to.
+
+    Raises NoAnswer, also where root's settings lead to the private engine, which may be down;
+    EngineError where Compose v2 is missing.
+    """
+    if os.environ.get("DOCKER_HOST") == PRIVATE.url and os.geteuid() == 0:
+        raise NoAnswer("DOCKER_HOST is the private engine")
+    engine = Engine("this machine's own Docker Engine", os.environ.get("DOCKER_HOST"))
+    try:
+        version = engine.docker(*VERSION, limit=ANSWER_SECONDS)
+    except EngineError as error:
+        raise NoAnswer(str(error)) from None
+    refuse_without_compose(engine, version)
+    return Engine(f"{engine.description} {version}", engine.host)
+
+
+def refuse_without_compose(engine: Engine, version: str) -> None:
+    """Raise EngineError unless `docker compose` is version 2 or later."""
+    try:
+        compose = engine.docker("compose", "version", "--short", limit=ANSWER_SECONDS)
+    except EngineError:
+        compose = "missing"
+    major = re.match(r"v?(\d+)\.", compose)
+    if not major or int(major[1]) < 2:
+        raise EngineError(
+            f"Docker Engine {version} answers, but `docker compose` is {compose}, not version 2 or "
+            "later: install docker-compose-plugin (from Docker) or docker-compose-v2 (from Ubuntu)"
+        )
+
+
+def refuse_unless_debian_and_root(otherwise: str = "") -> None:
+    """Raise EngineError where no private engine can be started; `otherwise`: what else would do."""
+    if debian.release().get("ID") != "debian":
+        raise EngineError(f"{otherwise}use Debian: a private Docker Engine is made of its packages")
+    if os.geteuid() != 0:
+        raise EngineError(f"{otherwise}run this as root (sudo): a private Docker Engine needs it")
+
+
+def private(daemon: Daemon, client: dict[str, str]) -> Engine:
+    """Return a running dockerd of ours as an engine; `client`: where docker and its plugins are."""
+    env = {"DOCKER_HOST": daemon.url, **client}
+    version = Engine("", env=env).docker(*VERSION, limit=ANSWER_SECONDS)
+    description = f"private Docker Engine {version} (log: {daemon.log})"
+    return Engine(description, daemon.url, env, private=True)
+
+
+def running() -> Engine | None:
+    """Return the engine that `find_or_start` would return without starting anything."""
+    try:
+        return machines_own()
+    except NoAnswer:
+        answers = os.geteuid() == 0 and PRIVATE.pid() and PRIVATE.answers()
+        return private(PRIVATE, debian.fetch().client()) if answers else None
+
+
+def lend(engine: Engine, gid: int, folder: Path) -> dict[str, str]:
+    """Let a group use a private engine, for tests that are not root; return their environment.
+
+    root's cache is closed to others, so the client programs (170 MB) are copied below `folder`,
+    which the group must be able to reach. It lasts until the engine stops. An engine that is not
+    private is left as it is: its owner decides.
+    """
+    if not engine.private:
+        return engine.env
+    socket = Path(engine.host.removeprefix("unix://"))
+    os.chown(socket, 0, gid)
+    client, config = folder / "docker-client", folder / "docker-client/config"
+    for part in ("bin", "config/cli-plugins"):
+        shutil.copytree(Path(engine.env["DOCKER_CONFIG"]).parent / part, client / part, dirs_exist_ok=True)
+    os.chown(config, -1, gid)
+    config.chmod(0o2775)  # buildx keeps its state there
+    path = engine.env["PATH"].partition(":")[2]
+    return {
+        "DOCKER_HOST": engine.host,
+        "DOCKER_CONFIG": str(config),
+        "PATH": f"{client / 'bin'}:{path}",
+    }
+
+
+def stop() -> None:
+    """Stop the private engine; its images stay in the cache. Raises EngineError: it is root's."""
+    if os.geteuid() == 0:
+        with locked():
+            PRIVATE.stop()
+    elif PRIVATE.run.exists():
+        raise EngineError("the private engine is root's: run this as root (sudo)")
+
+
+def up() -> int:
+    """Find or start an engine and say how to use it."""
+    engine = find_or_start()
+    print(engine.description)
+    if engine.private:
+        python = Path(sys.executable).name
+        say(f'to use it in this shell: eval "$({python} -m tools.engine env)"')
+    return 0
+
+
+def down() -> int:
+    """Stop the private engine; nothing else is touched."""
+    stop()
+    say("no private engine is running; its images and packages are kept")
+    return 0
+
+
+def status() -> int:
+    """Say which engine answers; 1 when none does."""
+    engine = running()
+    print(engine.description if engine else "no Docker Engine answers: python -m tools.engine up")
+    return 0 if engine else 1
+
+
+def env() -> int:
+    """Print the settings as shell commands; the machine's own engine needs none."""
+    engine = running()
+    if engine is None:
+        raise EngineError("no Docker Engine answers: python -m tools.engine up")
+    for name, value in engine.env.items():
+        print(f"export {name}={shlex.quote(value)}")
+    return 0
+
+
+def guarded(command: Callable[[], int]) -> int:
+    """Run a command; what the reader can mend, a full disk and Ctrl-C become one line each."""
+    try:
+        return command()
+    except EngineError as error:
+        say(str(error))
+    except OSError as error:
+        say(f"{error.strerror}: {error.filename or 'while writing'}")
+    except KeyboardInterrupt:
+        say("interrupted; the same command goes on from here")
+        return 130
+    return 1
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m tools.engine", description=__doc__.splitlines()[0])
+    commands = {"up": up, "down": down, "status": status, "env": env}
+    parser.add_argument("command", choices=commands)
+    sys.exit(guarded(commands[parser.parse_args().command]))

@@ -1,0 +1,129 @@
+"""What these tools share: one error, one voice, one waiting line, one cache folder, one lock."""
+
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tools.processes import command_lines, kill_with_descendants, unmount
+
+RUN = Path("/run/capy-template")  # short: the path of a Unix socket may have 108 bytes at most
+
+
+class EngineError(Exception):
+    """Something that the reader can mend; the message is one line: what is wrong, what to do."""
+
+
+def say(text: str) -> None:
+    """Print one line of progress on stderr; stdout belongs to results."""
+    print(f"engine: {text}", file=sys.stderr, flush=True)
+
+
+def cache() -> Path:
+    """Return the folder of everything downloaded or built here; make it if it is missing."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(home) / "capy-template" / "engine"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def wait_until(done: Callable[[], bool], text: str, limit: float = float("inf")) -> bool:
+    """Wait for `done()`, with a visible line that counts the seconds.
+
+    A terminal gets one line that is rewritten, a log gets a new line every ten seconds.
+    Returns False when `limit` seconds were not enough.
+    """
+    begin, shown = time.monotonic(), -1
+    terminal = sys.stderr.isatty()
+    before, after, every = ("\r", "", 1) if terminal else ("", "\n", 10)
+    try:
+        while not done():
+            seconds = int(time.monotonic() - begin)
+            if seconds > shown and seconds % every == 0:
+                shown = seconds
+                line = f"{before}engine: {text} … {seconds} s"
+                print(line, end=after, file=sys.stderr, flush=True)
+            if seconds >= limit:
+                return False
+            time.sleep(0.1)
+        return True
+    finally:
+        if terminal and shown >= 0:
+            print(file=sys.stderr, flush=True)
+
+
+def run(
+    text: str,
+    command: Sequence[str | Path],
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> None:
+    """Run a command that may take long, with the waiting line.
+
+    Raises EngineError with the line of its output that tells most.
+    """
+    with tempfile.TemporaryFile("w+", errors="replace") as output:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env, cwd=cwd
+        )
+        try:
+            wait_until(lambda: process.poll() is not None, text)
+        finally:
+            process.terminate()  # where the wait was interrupted
+            process.wait()
+        output.seek(0)
+        printed = output.read()
+    if process.returncode:
+        raise EngineError(f"{text}: {telling_line(printed) or f'{command[0]} failed'}")
+
+
+def telling_line(printed: str) -> str:
+    """Return the first line that calls itself an error, else the last line that says anything."""
+    lines = [line.strip() for line in printed.splitlines() if line.strip()]
+    errors = [line for line in lines if re.search(r"^E:|^(docker: )?Error|No space left", line)]
+    return (errors or lines[-1:] or [""])[0]
+
+
+@contextmanager
+def locked() -> Iterator[None]:
+    """Hold the lock of all private engines, so that two `up` at once do not race. Needs root."""
+    RUN.mkdir(exist_ok=True)
+    with (RUN / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("another process is starting or stopping an engine; waiting for it")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def workshop() -> Iterator[Path]:
+    """Lend a folder in the cache for something that is moved out of it when it is whole.
+
+    The caller holds the lock, so what else lies there is from an interrupted run and is removed.
+    """
+    for leftover in cache().glob("unfinished-*"):
+        clear(leftover)
+    folder = Path(tempfile.mkdtemp(prefix="unfinished-", dir=cache()))
+    try:
+        yield folder
+    finally:
+        clear(folder)
+
+
+def clear(folder: Path) -> None:
+    """Remove a folder, and first what may still work there: a killed mmdebstrap leaves mounts."""
+    begin = str(folder)
+    kill_with_descendants(
+        [pid for pid, words in command_lines() if any(word.startswith(begin) for word in words)]
+    )
+    unmount(folder)
+    shutil.rmtree(folder, ignore_errors=True)
