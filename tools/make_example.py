@@ -77,43 +77,43 @@ def tensor(name: str, channels: int, doc: str) -> onnx.ValueInfoProto:
 WIDTH, HEIGHT = 640, 480
 FINER = 4  # drawn four times as large and then scaled down, which smooths every outline
 
-Point = tuple[float, float]
 Colour = tuple[int, int, int]  # red, green, blue
+
+SUN, GLOW, GLINT = (255, 205, 92), (255, 236, 190), (246, 226, 192)
+FUR, FUR_LIGHT, FUR_DARK, FUR_SHADE = (154, 106, 64), (186, 134, 84), (122, 80, 48), (92, 60, 40)
+MEADOW, GRASS, BLADE, REED = (104, 146, 78), (86, 128, 66), (112, 156, 82), (76, 114, 58)
 
 
 class Canvas:
-    """A picture to draw on, in its final coordinates and in RGB."""
+    """A picture to draw on. Points are written as in SVG: "x,y x,y"; colours are RGB."""
 
     def __init__(self) -> None:
         self.pixels = np.zeros((HEIGHT * FINER, WIDTH * FINER, 3), np.uint8)
 
-    def fade(self, top: float, bottom: float, above: Colour, below: Colour) -> None:
+    def fade(self, top: int, bottom: int, above: Colour, below: Colour) -> None:
         """Fill the rows from `top` to `bottom` from one colour to the other."""
-        rows = self.pixels[round(top * FINER) : round(bottom * FINER)]
-        # Few bands, each a multiple of FINER high: flat colours keep the file small.
-        steps = np.linspace(0, 1, len(rows) // (FINER * 6) + 1)
-        part = np.repeat(steps, FINER * 6)[: len(rows), np.newaxis]
+        rows = self.pixels[top * FINER : bottom * FINER]
+        band = 6 * FINER  # flat bands, not a smooth slope: they keep the file small
+        part = (np.arange(len(rows)) // band / (len(rows) // band))[:, np.newaxis]
         rows[:] = (np.array(above) * (1 - part) + np.array(below) * part)[:, np.newaxis]
 
-    def polygon(self, points: list[Point] | np.ndarray, colour: Colour) -> None:
-        scaled = np.round(np.asarray(points) * FINER).astype(np.int32)
-        cv2.fillPoly(self.pixels, [scaled], colour)
+    def polygon(self, colour: Colour, corners: str) -> None:
+        """Fill the polygon with these corners."""
+        cv2.fillPoly(self.pixels, [scaled(points(corners))], colour)
 
-    def shape(self, points: list[Point], colour: Colour) -> None:
-        """Fill the smooth outline that runs through `points`."""
-        self.polygon(smooth(points, closed=True), colour)
+    def shape(self, colour: Colour, outline: str) -> None:
+        """Fill the smooth outline that runs through these points."""
+        cv2.fillPoly(self.pixels, [scaled(smooth(points(outline), closed=True))], colour)
 
-    def line(self, points: list[Point], colour: Colour, width: float) -> None:
-        """Draw a smooth line through `points`."""
-        scaled = np.round(smooth(points, closed=False) * FINER).astype(np.int32)
-        cv2.polylines(self.pixels, [scaled], False, colour, round(width * FINER))
+    def line(self, colour: Colour, width: float, course: str) -> None:
+        """Draw a smooth line through these points."""
+        curve = scaled(smooth(points(course), closed=False))
+        cv2.polylines(self.pixels, [curve], False, colour, round(width * FINER))
 
-    def ellipse(
-        self, x: float, y: float, a: float, b: float, colour: Colour, turn: float = 0
-    ) -> None:
-        """Fill an ellipse around x, y with the half axes a, b, turned clockwise by degrees."""
-        centre, axes = (round(x * FINER), round(y * FINER)), (round(a * FINER), round(b * FINER))
-        cv2.ellipse(self.pixels, centre, axes, turn, 0, 360, colour, cv2.FILLED)
+    def ellipse(self, colour: Colour, centre: str, axes: str, turn: float = 0) -> None:
+        """Fill an ellipse with these half axes, turned clockwise by `turn` degrees."""
+        middle, radii = scaled(points(centre))[0].tolist(), scaled(points(axes))[0].tolist()
+        cv2.ellipse(self.pixels, middle, radii, turn, 0, 360, colour, cv2.FILLED)
 
     def finished(self) -> np.ndarray:
         """Return the picture at its final size, as BGR for OpenCV."""
@@ -121,15 +121,22 @@ class Canvas:
         return cv2.cvtColor(small, cv2.COLOR_RGB2BGR)
 
 
-def smooth(points: list[Point], closed: bool) -> np.ndarray:
-    """Return a Catmull-Rom curve through `points`."""
-    p = np.asarray(points, float)
+def points(text: str) -> np.ndarray:
+    return np.array([pair.split(",") for pair in text.split()], float)
+
+
+def scaled(coordinates: np.ndarray) -> np.ndarray:
+    return np.round(coordinates * FINER).astype(np.int32)
+
+
+def smooth(p: np.ndarray, closed: bool) -> np.ndarray:
+    """Return a Catmull-Rom curve through the points `p`."""
     before, after = (p[-1:], p[:2]) if closed else (p[:1], p[-1:])
     p = np.concatenate([before, p, after])
     t = np.linspace(0, 1, 24, endpoint=False)[:, np.newaxis]
     pieces = [
         b + t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * b - a - 3 * c + d))) / 2
-        for a, b, c, d in zip(p, p[1:], p[2:], p[3:], strict=False)
+        for a, b, c, d in zip(p[:-3], p[1:-2], p[2:-1], p[3:], strict=True)
     ]
     return np.concatenate([*pieces, p[-2:-1]])
 
@@ -146,122 +153,85 @@ def capybara() -> np.ndarray:
 
 def draw_landscape(canvas: Canvas) -> None:
     canvas.fade(0, 270, (139, 190, 214), (255, 226, 178))
-    canvas.ellipse(566, 150, 62, 62, (255, 236, 190))
-    canvas.ellipse(566, 150, 46, 46, (255, 205, 92))
-    canvas.shape(path("-40,300 -40,214 60,176 150,214 250,192 340,300"), (150, 178, 170))
-    canvas.shape(path("180,300 300,228 410,206 520,232 700,216 700,300"), (124, 160, 150))
-    canvas.shape(path("-40,300 -40,246 90,226 230,252 330,300"), (100, 140, 124))
+    canvas.ellipse(GLOW, "566,150", "62,62")
+    canvas.ellipse(SUN, "566,150", "46,46")
+    for x, y in points("250,62 290,82 218,92"):
+        bird = f"{x - 13},{y - 5} {x - 6},{y - 7} {x},{y} {x + 6},{y - 7} {x + 13},{y - 5}"
+        canvas.line((88, 110, 122), 2.2, bird)
+    canvas.shape((150, 178, 170), "-40,300 -40,214 60,176 150,214 250,192 340,300")
+    canvas.shape((124, 160, 150), "180,300 300,228 410,206 520,232 700,216 700,300")
+    canvas.shape((100, 140, 124), "-40,300 -40,246 90,226 230,252 330,300")
+
     canvas.fade(262, 480, (236, 202, 160), (72, 132, 150))
-    # The sun on the water, broken by the waves.
-    for i in range(13):
-        y = 270 + i * 9
-        canvas.ellipse(566 + 9 * (-1) ** i, y, 40 - i * 1.6 - 9 * (i % 3), 2.4, (255, 226, 150))
-    for x, y, a in [
-        (40, 290, 38),
-        (96, 322, 52),
-        (34, 352, 34),
-        (470, 318, 40),
-        (440, 286, 30),
-        (612, 330, 34),
-        (490, 356, 46),
-        (620, 376, 40),
-        (420, 340, 26),
-        (70, 272, 26),
-    ]:
-        canvas.ellipse(x, y, a, 1.5, (246, 226, 192))
-    for x, y in path("250,62 290,82 218,92"):
-        canvas.line(
-            [(x - 13, y - 5), (x - 6, y - 7), (x, y), (x + 6, y - 7), (x + 13, y - 5)],
-            (88, 110, 122),
-            2.2,
-        )
-    canvas.shape(
-        path("-60,520 -60,396 60,378 200,384 360,380 470,396 540,430 600,520"),
-        (104, 146, 78),
-    )
-    canvas.shape(
-        path("-60,520 -60,420 120,404 300,410 430,422 520,470 540,540"),
-        (86, 128, 66),
-    )
+    for i in range(13):  # the sun on the water, broken by the waves
+        centre = f"{566 + 9 * (-1) ** i},{270 + 9 * i}"
+        canvas.ellipse((255, 226, 150), centre, f"{40 - i * 1.6 - 9 * (i % 3)},2.4")
+    for x, y in points("40,290 96,322 34,352 70,272 470,318 440,286 612,330 490,356 620,376"):
+        canvas.ellipse(GLINT, f"{x},{y}", "42,1.5")
 
-
-FUR, FUR_LIGHT = (154, 106, 64), (186, 134, 84)
-FUR_DARK, FUR_SHADE = (122, 80, 48), (92, 60, 40)
+    canvas.shape(MEADOW, "-60,520 -60,396 60,378 200,384 360,380 470,396 540,430 600,520")
+    canvas.shape(GRASS, "-60,520 -60,420 120,404 300,410 430,422 520,470 540,540")
 
 
 def draw_body(canvas: Canvas) -> None:
-    canvas.ellipse(262, 406, 170, 13, (62, 98, 52))  # its shadow
-    # The legs of the far side, then the body, then the legs of the near side.
-    canvas.shape(path("182,330 180,396 200,402 216,397 214,336"), FUR_SHADE)
-    canvas.shape(path("318,330 322,396 344,402 356,396 362,330"), FUR_SHADE)
+    canvas.ellipse((62, 98, 52), "262,406", "170,13")  # its shadow
+    # The legs of the far side, the body, the legs of the near side.
+    canvas.shape(FUR_SHADE, "182,330 180,396 200,402 216,397 214,336")
+    canvas.shape(FUR_SHADE, "318,330 322,396 344,402 356,396 362,330")
     canvas.shape(
-        path(
-            "106,300 112,254 142,212 200,186 270,184 330,182 372,160 420,170 432,230 418,276 400,320 370,352 300,366 210,366 146,360 114,336"
-        ),
         FUR,
+        "106,300 112,254 142,212 200,186 270,184 330,182 372,160 420,170 432,230 "
+        "418,276 400,320 370,352 300,366 210,366 146,360 114,336",
     )
-    canvas.shape(
-        path("150,352 210,350 300,350 372,336 392,332 370,354 300,367 210,367 160,363"),
-        FUR_DARK,
-    )
-    canvas.line(path("126,244 150,214 200,192 270,190 332,188 368,170"), FUR_LIGHT, 5)
-    canvas.shape(
-        path("110,318 126,296 170,300 182,340 164,372 162,402 120,404 128,372 116,346"),
-        FUR,
-    )
-    canvas.shape(path("364,306 398,296 407,330 402,372 404,402 364,404 370,372"), FUR)
-    for x in (142, 386):
-        canvas.ellipse(x + 6, 402, 24, 7, FUR_DARK)
+    belly = "150,352 210,350 300,350 372,336 392,332 370,354 300,367 210,367 160,363"
+    canvas.shape(FUR_DARK, belly)
+    canvas.line(FUR_LIGHT, 5, "126,244 150,214 200,192 270,190 332,188 368,170")
+    hind_leg = "110,318 126,296 170,300 182,340 164,372 162,402 120,404 128,372 116,346"
+    canvas.shape(FUR, hind_leg)
+    canvas.shape(FUR, "364,306 398,296 407,330 402,372 404,402 364,404 370,372")
+    canvas.ellipse(FUR_DARK, "148,402", "24,7")
+    canvas.ellipse(FUR_DARK, "392,402", "24,7")
     # Short hairs that lie back over the barrel of a body.
-    for row, y in enumerate((222, 244, 266, 288, 310)):
+    for row, y in enumerate(range(222, 311, 22)):
         for x in range(150 + 11 * (row % 2), 372, 30):
-            canvas.line([(x, y + 3), (x + 12, y)], FUR_LIGHT if row < 2 else FUR_DARK, 1.8)
+            colour = FUR_LIGHT if row < 2 else FUR_DARK
+            canvas.line(colour, 1.8, f"{x},{y + 3} {x + 12},{y}")
 
 
 def draw_head(canvas: Canvas) -> None:
-    canvas.ellipse(392, 146, 12, 16, FUR_DARK, turn=-20)  # the far ear
+    canvas.ellipse(FUR_DARK, "392,146", "12,16", turn=-20)  # the far ear
     canvas.shape(
-        path(
-            "366,176 384,150 420,140 462,148 498,160 514,172 520,198 516,224 498,242 460,252 420,262 388,262 366,226"
-        ),
         FUR,
+        "366,176 384,150 420,140 462,148 498,160 514,172 520,198 516,224 498,242 "
+        "460,252 420,262 388,262 366,226",
     )
-    canvas.shape(
-        path("486,160 514,168 522,196 517,222 500,236 488,214 482,184"),
-        FUR_DARK,
-    )
-    canvas.ellipse(506, 178, 3.4, 5, (64, 42, 30), turn=20)  # a nostril
-    canvas.line(path("518,212 506,226 486,230 468,222 464,215"), FUR_SHADE, 3)
-    canvas.ellipse(434, 218, 22, 13, (190, 122, 84))  # a cheek
-    canvas.ellipse(444, 182, 11, 10, FUR_LIGHT)
-    canvas.ellipse(445, 183, 8.5, 8.5, (48, 32, 26))
-    canvas.ellipse(448, 180, 2.8, 2.8, (255, 250, 240))
-    canvas.line(path("432,182 438,174 446,172 454,175"), FUR_SHADE, 2.6)  # its lid
-    canvas.ellipse(384, 152, 14, 18, FUR_DARK, turn=-25)
-    canvas.ellipse(386, 155, 8, 11, (196, 140, 112), turn=-25)
-    # the yuzu
-    canvas.ellipse(426, 122, 23, 20, (244, 180, 52))
-    canvas.ellipse(419, 115, 8, 6, (255, 214, 112), turn=-30)
-    canvas.shape(path("428,103 438,90 458,88 448,101"), (86, 138, 62))
-    canvas.line(path("427,105 428,98"), (92, 74, 44), 3)
+    canvas.ellipse(FUR_DARK, "384,152", "14,18", turn=-25)  # the near ear
+    canvas.ellipse((196, 140, 112), "386,155", "8,11", turn=-25)
+    canvas.ellipse((190, 122, 84), "434,218", "22,13")  # a cheek
+    canvas.shape(FUR_DARK, "486,160 514,168 522,196 517,222 500,236 488,214 482,184")
+    canvas.ellipse((64, 42, 30), "506,178", "3.4,5", turn=20)  # a nostril
+    canvas.line(FUR_SHADE, 3, "518,212 506,226 486,230 468,222 464,215")
+    canvas.ellipse(FUR_LIGHT, "444,182", "11,10")  # an eye
+    canvas.ellipse((48, 32, 26), "445,183", "8.5,8.5")
+    canvas.ellipse((255, 250, 240), "448,180", "2.8,2.8")
+    canvas.line(FUR_SHADE, 2.6, "432,182 438,174 446,172 454,175")
+    canvas.ellipse((244, 180, 52), "426,122", "23,20")  # the yuzu
+    canvas.ellipse((255, 214, 112), "419,115", "8,6", turn=-30)
+    canvas.shape((86, 138, 62), "428,103 438,90 458,88 448,101")
+    canvas.line((92, 74, 44), 3, "427,105 428,98")
 
 
 def draw_foreground(canvas: Canvas) -> None:
-    for x, top, lean in [
-        (548, 262, 10),
-        (580, 292, 16),
-        (606, 250, 6),
-        (28, 300, -8),
-        (56, 268, 4),
-    ]:
-        canvas.line([(x, 490), (x + lean / 3, 390), (x + lean, top)], (78, 112, 58), 3.4)
-        canvas.ellipse(x + lean, top + 4, 6, 22, (116, 76, 46), turn=lean / 2)
-    for x, lean in path("12,-14 44,12 76,20 536,-20 566,12 596,-12 624,14 560,30"):
-        canvas.polygon([(x - 7, 490), (x + lean * 2, 372 + abs(lean)), (x + 7, 490)], (70, 116, 58))
-    for x in range(96, 520, 38):
-        base = 446 + 14 * (x % 3)
+    for x, y in points("558,262 596,292 612,250 20,300 60,268"):  # reeds that lean to the right
+        lean = x / 60
+        canvas.line(REED, 3.4, f"{x - lean},490 {x - lean},390 {x},{y}")
+        canvas.ellipse((116, 76, 46), f"{x},{y + 4}", "6,22", turn=lean / 2)
+    for x, lean in points("12,-28 44,24 76,40 536,-40 566,24 596,-24 624,28 560,60"):
+        canvas.polygon(REED, f"{x - 7},490 {x + lean},{372 + abs(lean) / 2} {x + 7},490")
+    for x in range(96, 520, 38):  # tufts
+        y = 446 + 14 * (x % 3)
         for lean in (-9, 0, 9):
-            canvas.polygon([(x - 3, base), (x + lean, base - 22), (x + 3, base)], (112, 156, 82))
+            canvas.polygon(BLADE, f"{x - 3},{y} {x + lean},{y - 22} {x + 3},{y}")
 
 
 if __name__ == "__main__":

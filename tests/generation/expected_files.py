@@ -24,6 +24,7 @@ models/edges.onnx
 pyproject.toml
 script.py
 src/PACKAGE/__init__.py
+src/PACKAGE/edges.py
 tests/test_edges.py
 """
 

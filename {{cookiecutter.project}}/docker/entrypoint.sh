@@ -1,39 +1,50 @@
 #!/bin/sh
 # Who you are, then what you run. Started as root, it steps down to the owner of the project and
-# starts itself again as that user; a file system that root may not read (NFS) is no obstacle then.
+# starts itself again as that user; so a file system that root may not read (NFS) is no obstacle.
+# Every start pays for this: few processes, and nothing that depends on how much lies in a folder.
 set -eu
 
 die() { echo "entrypoint: $2" >&2; exit "$1"; }
 
 check_id() {  # gosu knows ids up to 2^31-1
     case $2 in
-        *[!0-9]* | ???????????*) bad=yes ;;
-        *) bad=$([ "$2" -le 2147483647 ] || echo yes) ;;
+        *[!0-9]* | ???????????*) ;;
+        *) [ "$2" -gt 2147483647 ] || return 0 ;;
     esac
-    [ -z "$bad" ] || die 64 "$1=$2 is not an id from 0 to 2147483647; take the output of 'id -u' and 'id -g', or leave it unset"
+    die 64 "$1=$2 is not an id from 0 to 2147483647; take the output of 'id -u' and 'id -g', or leave it unset"
 }
 
 choose_ids() {  # sets uid and gid: USER_ID and GROUP_ID, else the owner of /code
     check_id USER_ID "${USER_ID:-0}"
     check_id GROUP_ID "${GROUP_ID:-0}"
-    uid=${USER_ID:-$(stat -c %u /code)}
-    gid=${GROUP_ID:-$(stat -c %g /code)}
+    owner=$(stat -c '%u %g' /code)
+    uid=${USER_ID:-${owner% *}}
+    gid=${GROUP_ID:-${owner#* }}
     # A rootless engine's root is the host user; every other id would be a stranger to /code.
     read -r inside outside _ < /proc/self/uid_map
-    if [ "$inside $outside" != '0 0' ] && [ "$(stat -c %u /code)" = 0 ]; then uid=0; fi
+    if [ "$inside $outside" != '0 0' ] && [ "${owner% *}" = 0 ]; then uid=0; fi
 }
 
-name_app() {  # the lines of `app` get the ids; on a read-only system they stay as they are
+name_app() {  # gives the ids to the lines of `app`; fails on a read-only system
     sed -i -e "s/^app:x:[0-9]*:[0-9]*:/app:x:$uid:$gid:/" -e "s/^app:x:[0-9]*:$/app:x:$gid:/" \
-        /etc/passwd /etc/group 2>/dev/null \
-        && { mountpoint -q /home/app || chown "$uid:$gid" /home/app 2>/dev/null; }
+        /etc/passwd /etc/group 2>/dev/null
+}
+
+own_folders() {  # a mounted one is not ours to give away; group 0 may write to both anyway
+    mounts=$(cat /proc/self/mountinfo)
+    for folder in /home/app /cache; do
+        case $mounts in *" $folder "*) ;; *) set -- "$@" "$folder" ;; esac
+    done
+    [ $# = 0 ] || chown "$uid:$gid" "$@" 2>/dev/null || true
 }
 
 step_down() {
-    more=$(id -G | tr ' ' '\n' | grep -vx 0 | paste -sd,)  # --group-add video, render
-    # gosu takes groups from /etc/group alone, and needs a name there.
+    own_folders
+    more=''
+    for group in $(id -G); do [ "$group" = 0 ] || more=$more,$group; done  # --group-add video
+    # gosu takes the groups from /etc/group alone, and the name, too.
     if name_app && [ -z "$more" ]; then exec gosu app "$0" "$@"; fi
-    exec setpriv --reuid="$uid" --regid="$gid" --groups="$gid,0${more:+,$more}" -- "$0" "$@"
+    exec setpriv --reuid="$uid" --regid="$gid" --groups="$gid,0$more" -- "$0" "$@"
 }
 
 settle() {  # a name and a home: torch and Ray call getpass.getuser() while they are imported

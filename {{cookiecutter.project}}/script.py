@@ -1,0 +1,86 @@
+"""Draws the edges of a picture: python script.py [IMAGE] [--model PATH] [--output PATH]"""
+
+import argparse
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from {{ cookiecutter.__package }} import edges
+
+HERE = Path(__file__).resolve().parent
+RUNS = 10
+
+
+def main() -> None:
+    args = parse_arguments()
+    output = args.output or HERE / "outputs" / f"{args.image.stem}-edges.png"
+    try:
+        image = read_picture(args.image)
+        session = edges.open_session(args.model)
+        result, milliseconds = measure(session, image)
+        write_picture(output, edges.overlay(image, result))
+    except OSError as error:  # a full disk comes without a file name
+        sys.exit(f"script.py: {error.filename or output}: {error.strerror}")
+    except ValueError as error:
+        sys.exit(f"script.py: {error}")
+
+    first, *others = milliseconds
+    height, width = image.shape[:2]
+    print(f"provider  {session.get_providers()[0]}")
+    print(f"time      {first:.1f} ms at first, then {statistics.median(others):.1f} ms")
+    print(f"picture   {short(output)}, {width} x {height}")
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Draw the edges of a picture.")
+    parser.add_argument("image", nargs="?", type=Path, default=HERE / "example.png", metavar="IMAGE")
+    parser.add_argument("--model", type=Path, default=HERE / "models/edges.onnx", metavar="PATH")
+    parser.add_argument("--output", type=Path, metavar="PATH", help="outputs/IMAGE-edges.png")
+    return parser.parse_args()
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """Return any picture as uint8 [height, width, 3], BGR. Raises OSError or ValueError."""
+    data = np.frombuffer(path.read_bytes(), np.uint8)
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    if image is None:
+        raise ValueError(f"{path} is not a picture that OpenCV can read")
+    return image
+
+
+def measure(session, image: np.ndarray) -> tuple[np.ndarray, list[float]]:
+    """Return the edges and the milliseconds of each run."""
+    milliseconds = []
+    for _ in range(1 + RUNS):
+        start = time.perf_counter()
+        result = edges.detect_edges(session, image)
+        milliseconds.append(1000 * (time.perf_counter() - start))
+    return result, milliseconds
+
+
+def write_picture(path: Path, image: np.ndarray) -> None:
+    """Write `image` in the format that the suffix names. Raises OSError or ValueError."""
+    # cv2.imwrite would only return False, and not say why.
+    try:
+        _, data = cv2.imencode(path.suffix, image)
+    except cv2.error:
+        raise ValueError(f"{path}: OpenCV writes no such format, try .png") from None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
+def short(path: Path) -> Path:
+    """Return `path` as seen from the current folder, if it lies below."""
+    path = path.absolute()
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)  # 128 + SIGINT, as a shell would say

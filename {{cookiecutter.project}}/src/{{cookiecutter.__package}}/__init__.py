@@ -1,0 +1,1 @@
+"""The code of this project: replace it with your own."""
