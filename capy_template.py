@@ -17,8 +17,12 @@ from cookiecutter.exceptions import FailedHookException
 from jinja2 import Environment
 from jinja2.ext import Extension
 
-# Names that the project itself imports or runs: a package of that name would hide them.
-TAKEN = {"cv2", "numpy", "onnxruntime", "pip", "pytest", "ruff", "script", "tests", "uv"}
+# What the project itself imports, runs or depends on; a test keeps its dependencies in here.
+TAKEN = {
+    *("cv2", "debugpy", "ipykernel", "numpy", "onnxruntime", "onnxruntime_gpu", "opencv_python_headless"),
+    *("pip", "pytest", "ruff", "script", "tests", "uv", "uv_build"),
+}
+LONGEST = 50
 
 
 def package_name(project: str) -> str:
@@ -27,23 +31,29 @@ def package_name(project: str) -> str:
     Raises FailedHookException, which cookiecutter prints as one line, when the name is not at once
     a folder, an image repository, a Compose project and a Python package.
     """
-    package = project.replace("-", "_")
-    if not re.fullmatch(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*", project) or len(project) > 50:
-        slug = re.sub(r"[^a-z0-9]+", "-", project.lower()).strip("-0123456789")[:50].strip("-")
-        refuse(
-            project,
-            "it takes up to 50 lower-case letters, digits and single - or _, a letter first",
-            slug or "my-project",
+    if not re.fullmatch(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*", project) or len(project) > LONGEST:
+        raise refusal(
+            project, f"it takes up to {LONGEST} lower-case letters, digits and single - or _, a letter first"
         )
-    if keyword.iskeyword(package) or package in sys.stdlib_module_names | TAKEN:
-        refuse(project, "Python code already imports or runs something of that name", f"my-{project}")
-    return package
+    if is_taken(project):
+        raise refusal(project, "Python, or this project, already has something of that name")
+    return project.replace("-", "_")
 
 
-def refuse(project: str, reason: str, suggestion: str) -> None:
-    """Raise the one line that names the answer, the reason and a way out."""
-    raise FailedHookException(
-        f"project={project!r} cannot be used: {reason}. Nothing was written; try project={suggestion}"
+def is_taken(project: str) -> bool:
+    """Return whether a package of that name would hide something else, or depend on itself."""
+    package = project.replace("-", "_")
+    return keyword.iskeyword(package) or package in sys.stdlib_module_names | TAKEN
+
+
+def refusal(project: str, reason: str) -> FailedHookException:
+    """Return the one line that names the answer, the reason and a name that would do."""
+    slug = re.sub(r"[^a-z0-9]+", "-", project.lower()).lstrip("-0123456789")
+    slug = slug[: LONGEST - len("my-")].rstrip("-") or "project"
+    shown = project if len(project) <= LONGEST else project[:LONGEST] + "…"
+    return FailedHookException(
+        f"project={shown!r} cannot be used: {reason}. "
+        f"Nothing was written; try project={'my-' * is_taken(slug)}{slug}"
     )
 
 

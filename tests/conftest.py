@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from cookiecutter.main import cookiecutter
+from packaging.requirements import Requirement
 
 TEMPLATE = Path(__file__).resolve().parent.parent
 
@@ -28,6 +30,17 @@ class BakedProject:
     def read(self, name: str) -> str:
         """Return the text of the file `name`, its line ends as they are."""
         return (self.path / name).read_bytes().decode()
+
+    def requirements(self) -> set[Requirement]:
+        """Return every package that pyproject.toml names, for whatever it is needed."""
+        data = tomllib.loads(self.read("pyproject.toml"))
+        lists = [
+            data["project"]["dependencies"],
+            data["build-system"]["requires"],
+            *data["project"]["optional-dependencies"].values(),
+            *data["dependency-groups"].values(),
+        ]
+        return {Requirement(item) for items in lists for item in items if isinstance(item, str)}
 
     def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a host command in the project folder; `environment` adds to this process's own."""

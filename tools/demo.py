@@ -53,9 +53,8 @@ def demo() -> int:
         raise EngineError(f"{shown(PICTURE)} belongs to uid {owner}, its project to uid {wanted}")
     say(f"{shown(PICTURE)} is the result; it belongs to {PICTURE.owner()} (uid {owner}), as the project does")
     if engine.private:
-        say(
-            'the private engine still runs: `eval "$(make --silent engine-env)"` uses it, `make engine-stop` stops it'
-        )
+        say('its engine still runs; to use it: eval "$(.venv/bin/python -m tools.engine env)"')
+        say("to stop it: make engine-stop")
     return 0
 
 

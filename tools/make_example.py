@@ -57,7 +57,6 @@ def edge_model() -> onnx.ModelProto:
     )
     model = helper.make_model(
         graph,
-        producer_name="capy-template",
         doc_string="Finds the edges of a picture of any size; the weights are fixed, not learnt.",
         opset_imports=[helper.make_opsetid("", 17)],
         ir_version=8,

@@ -37,7 +37,7 @@ def main() -> None:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Draw the edges of a picture.")
-    parser.add_argument("image", nargs="?", type=Path, default=HERE / "example.png", metavar="IMAGE")
+    parser.add_argument("image", nargs="?", type=Path, default=HERE / "example.png")
     parser.add_argument("--model", type=Path, default=HERE / "models/edges.onnx", metavar="PATH")
     parser.add_argument("--output", type=Path, metavar="PATH", help="outputs/IMAGE-edges.png")
     return parser.parse_args()

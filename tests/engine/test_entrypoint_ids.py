@@ -1,7 +1,6 @@
 """The entrypoint's first table: started as whom, with which ids, it runs as whom."""
 
 import getpass
-import os
 import subprocess
 
 import pytest
@@ -164,7 +163,7 @@ def test_root_of_a_rootless_engine_is_the_host_user_and_stays(docker, image, tmp
 def test_output_belongs_to_the_owner_of_the_project(start, tmp_path, owner):
     done = start("-c", TOUCH, owner=owner)
 
-    made = os.stat(tmp_path / "code" / "made")
+    made = (tmp_path / "code" / "made").stat()
     assert done.code == 0, done.stderr
     assert (made.st_uid, made.st_gid) == owner
 

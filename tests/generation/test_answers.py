@@ -99,6 +99,15 @@ def test_the_name_that_a_refusal_suggests_is_accepted(name):
     assert package_name(suggestion).isidentifier()
 
 
+def test_no_name_of_a_dependency_is_accepted(bake):
+    """The project would depend on itself: nothing could be installed."""
+    names = {item.name for item in bake().requirements()}
+
+    accepted = {name for name in names if is_accepted(name)}
+
+    assert accepted == set()
+
+
 @pytest.mark.parametrize("name", GOOD)
 def test_a_good_name_is_the_folder_and_the_package(place, name):
     done = run_cookiecutter(place.folder, f"project={name}")
@@ -183,6 +192,15 @@ def users_folder(place: Place) -> None:
         path = place.folder / "my-project" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"# my own {name}\n")
+
+
+def is_accepted(name: str) -> bool:
+    """Return whether a project may have this name."""
+    try:
+        package_name(name)
+    except FailedHookException:
+        return False
+    return True
 
 
 def one_line(done) -> str:

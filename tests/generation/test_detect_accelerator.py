@@ -31,13 +31,14 @@ DOCKER = r"""#!/bin/sh
 exec '{python}' -IS - "$@" <<'PYTHON'
 import json, re, sys
 known = json.loads('{known}')
+compact = json.JSONEncoder(separators=(",", ":")).encode
 command, template = sys.argv[1], sys.argv[-1]
 if command == "info" and template == "{{{{json .}}}}":
-    print(json.dumps(known or {{"ServerErrors": ["Cannot connect to the Docker daemon"]}}))
+    print(compact(known or {{"ServerErrors": ["Cannot connect to the Docker daemon"]}}))
 elif known is None:
     sys.exit("Cannot connect to the Docker daemon")
 elif command == "info":
-    print(re.sub(r"{{{{json \.(\w+)}}}}", lambda field: json.dumps(known[field[1]]), template))
+    print(re.sub(r"{{{{json \.(\w+)}}}}", lambda field: compact(known[field[1]]), template))
 else:
     print("28.5.2")
 PYTHON
@@ -88,7 +89,11 @@ def detect(bake: Callable[..., BakedProject], tmp_path: Path) -> Callable[..., D
         (programs / tool).symlink_to(shutil.which(tool))
 
     def run(
-        machine: Machine, env: str | None = None, cwd: Path | None = None, script: str = SCRIPT
+        machine: Machine,
+        env: str | None = None,
+        cwd: Path | None = None,
+        script: str = SCRIPT,
+        **variables: str,
     ) -> Detection:
         settings = project.path / ".env"
         if env is not None:
@@ -99,7 +104,7 @@ def detect(bake: Callable[..., BakedProject], tmp_path: Path) -> Callable[..., D
         done = subprocess.run(
             [programs / "sh", script],
             cwd=cwd or project.path,
-            env={"PATH": str(programs)},
+            env={"PATH": str(programs), **variables},
             capture_output=True,
             text=True,
         )
@@ -233,6 +238,15 @@ def test_it_can_be_called_from(detect, tmp_path, where):
     done = detect(LAPTOP, cwd=cwd, script=script)
 
     assert (done.code, done.env) == (0, "ACCELERATOR=cpu\n")
+
+
+def test_a_cdpath_of_the_user_leads_nowhere_else(detect, tmp_path):
+    (tmp_path / "elsewhere" / "docker").mkdir(parents=True)
+
+    done = detect(LAPTOP, CDPATH=str(tmp_path / "elsewhere"))
+
+    assert done.env == "ACCELERATOR=cpu\n"
+    assert not (tmp_path / "elsewhere" / ".env").exists()
 
 
 def test_a_file_that_cannot_be_written_is_named_in_one_line(detect, tmp_path):

@@ -123,6 +123,15 @@ def test_every_project_passes(linter, projects):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_the_shortest_and_the_longest_name_change_nothing(linter, bake):
+    """Lines grow with the name, and imports are sorted by it."""
+    projects = [bake(project=name) for name in ("a", "z" * 50)]
+
+    done = linter.run(*projects)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_a_fault_is_found_by(linter, spoilt):
     project = spoilt(linter.files[0], *linter.spoil)
 

@@ -2,7 +2,7 @@
 # Runs on the host: asks the Docker Engine whether it can hand out an NVIDIA GPU, and writes
 # ACCELERATOR=nvidia or =cpu to .env. A choice that .env already holds is kept; remove the line to ask again.
 set -eu
-cd "$(dirname "$0")/.."
+CDPATH='' cd "$(dirname "$0")/.."
 
 say() { echo "detect-accelerator: $1" >&2; }
 
@@ -12,14 +12,19 @@ case $chosen in
     ?*) say "ACCELERATOR=$chosen in .env is unknown; write nvidia or cpu, or remove the line"; exit 64 ;;
 esac
 
-if ! engine=$(docker info --format '{{json .Runtimes}} {{json .CDISpecDirs}} {{json .DiscoveredDevices}}' 2>/dev/null); then
-    say 'no Docker Engine answers, so nothing was written; start it, then: sh docker/detect-accelerator.sh'
-    exit 0
-fi
+# All of it as JSON: older engines know fewer of its fields by name. Without an engine, Docker up to 26
+# exits with 0 all the same and lists errors.
+engine=$(docker info --format '{{json .}}' 2>/dev/null) || engine=''
+case $engine in
+    '' | *'"ServerErrors":["'*)
+        say 'no Docker Engine answers, so nothing was written; start it, then: sh docker/detect-accelerator.sh'
+        exit 0
+        ;;
+esac
 
 # Three ways in which an engine gets GPUs: the nvidia runtime, CDI, or just NVIDIA's hook on its PATH.
 engine_has_nvidia() {
-    case $engine in *'"nvidia"'* | *nvidia.com/gpu*) return 0 ;; esac
+    case $engine in *'"nvidia":'* | *nvidia.com/gpu*) return 0 ;; esac
     command -v nvidia-container-runtime-hook >/dev/null 2>&1
 }
 host_has_gpu() { command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L >/dev/null 2>&1; }
