@@ -92,8 +92,7 @@ class Canvas:
     def fade(self, top: int, bottom: int, above: Colour, below: Colour) -> None:
         """Fill the rows from `top` to `bottom` from one colour to the other."""
         rows = self.pixels[top * FINER : bottom * FINER]
-        band = 6 * FINER  # flat bands, not a smooth slope: they keep the file small
-        part = (np.arange(len(rows)) // band / (len(rows) // band))[:, np.newaxis]
+        part = np.linspace(0, 1, len(rows))[:, np.newaxis]
         rows[:] = (np.array(above) * (1 - part) + np.array(below) * part)[:, np.newaxis]
 
     def polygon(self, colour: Colour, corners: str) -> None:

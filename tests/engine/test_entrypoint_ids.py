@@ -129,34 +129,25 @@ def test_hardened_containers_get_the_ids_too(who, options):
     assert me == "1234 5678 app /home/app"
 
 
-@pytest.mark.parametrize("rootless", [True, False], ids=["rootless", "rootful"])
-def test_root_of_a_rootless_engine_is_the_host_user_and_stays(docker, image, tmp_path, rootless):
-    """The uid map is a stand-in: the file that the kernel shows in a rootless engine, mounted over /proc.
-
-    A second row, the kernel's own map of a rootful engine, shows that the file decides.
-    """
-    start_of_map = "0 1500 1" if rootless else "0 0 4294967295"
-    script = tmp_path / "entrypoint"
-    source = docker.run(image, ["/usr/local/bin/entrypoint"], entrypoint="cat", remove=True)
-    assert "/proc/self/uid_map" in source
-    (tmp_path / "uid_map").write_text(f"{start_of_map}\n")
-    script.write_text(source.replace("/proc/self/uid_map", "/uid_map"))
-    script.chmod(0o755)
+@pytest.mark.parametrize("envs", [{}, BOTH], ids=["nothing set", "ids set"])
+def test_root_of_a_rootless_engine_is_the_host_user_and_stays(docker, image, folder, tmp_path, envs):
+    """No rootless engine, but its kernel feature: a user namespace in which uid 1500 is root."""
+    rootless = ["--user", "--map-root-user", "--", "entrypoint"]
 
     told = docker.run(
         image,
-        ["id", "-u"],
+        [*rootless, "sh", "-c", "touch made; id -u; cat /proc/self/uid_map"],
+        entrypoint="unshare",
+        user="1500:1500",
+        security_options=["seccomp=unconfined"],  # a rootless engine needs no such thing
+        envs=envs,
+        volumes=[(folder(1500, 1500), "/code")],
         remove=True,
-        user="root",
-        envs=BOTH,
-        tmpfs=["/code"],  # a folder of root
-        volumes=[
-            (script, "/usr/local/bin/entrypoint", "ro"),
-            (tmp_path / "uid_map", "/uid_map", "ro"),
-        ],
     )
 
-    assert told == ("0" if rootless else "1234")
+    made = (tmp_path / "code" / "made").stat()
+    assert told.split() == ["0", "0", "1500", "1"]
+    assert (made.st_uid, made.st_gid) == (1500, 1500)
 
 
 @pytest.mark.parametrize("owner", [(1234, 1234), (1000, 1000), (1900000001, 1900000513), (33, 20)], ids=str)

@@ -6,7 +6,11 @@ CDPATH='' cd "$(dirname "$0")/.."
 
 say() { echo "detect-accelerator: $1" >&2; }
 
-chosen=$(sed -n 's/^ACCELERATOR=//p' .env 2>/dev/null | tail -n 1)
+chosen() {  # as Compose reads .env: the last line counts; quotes, a comment and Windows' line ends do not
+    cat .env 2>/dev/null | tr -d "\r\"'" | sed -n -e 's/ *#.*//' -e 's/^ACCELERATOR=//p' | tail -n 1
+}
+
+chosen=$(chosen)
 case $chosen in
     nvidia | cpu) exit 0 ;;
     ?*) say "ACCELERATOR=$chosen in .env is unknown; write nvidia or cpu, or remove the line"; exit 64 ;;

@@ -80,7 +80,7 @@ def overlay(image: np.ndarray, edges: np.ndarray) -> np.ndarray:
 
     Takes the picture and the result of `detect_edges` for it.
     """
-    lines = np.sqrt(edges)  # faint edges show as well
+    lines = np.sqrt(np.maximum(edges - 0.02, 0))  # faint edges show as well, noise does not
     glow = cv2.GaussianBlur(lines, (0, 0), sigmaX=max(image.shape) / 200)
     light = np.dstack([0.9 * lines + glow, 0.7 * lines + 0.5 * glow, 0.3 * lines])
     return np.clip(0.25 * image + 255 * light, 0, 255).astype(np.uint8)
