@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -55,9 +56,13 @@ class BakedProject:
 
 @pytest.fixture(scope="session", autouse=True)
 def cookiecutter_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Nobody's own defaults reach a test, and no answer of a test reaches their replay folder."""
+    """Nobody's own defaults reach a test, and nothing that cookiecutter leaves behind reaches them."""
     with pytest.MonkeyPatch.context() as patch:
         use_cookiecutter_settings_of(tmp_path_factory.mktemp("cookiecutter"), patch)
+        # it never deletes the rendered hooks
+        scratch = str(tmp_path_factory.mktemp("hooks"))
+        patch.setenv("TMPDIR", scratch)
+        patch.setattr(tempfile, "tempdir", scratch)
         yield
 
 

@@ -6,6 +6,7 @@ One project is generated and built for the whole session; a test that changes fi
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -21,6 +22,9 @@ from tools.engine import Engine, find_or_start, running, stop
 from tools.steps import EngineError
 
 CPU_BASE = "ubuntu:22.04"
+# What the tests make, removed at the end. The engine's build cache stays.
+IMAGES = ("capy-test", "capy-copy", "capy-first", "capy-dev", "vsc-capy-dev-*")
+OURS = re.compile(r"capy-(test|copy|first|dev)(-devcontainer)?_default")
 REPORT = pytest.StashKey[list[str]]()
 
 
@@ -55,6 +59,7 @@ def engine(pytestconfig: pytest.Config) -> Iterator[Engine]:
         if bundle := os.environ.get("SSL_CERT_FILE"):
             patch.setenv("CA_BUNDLE", bundle)
         yield found
+        tidy()
     if found.private and not was_up:
         stop()
 
@@ -65,6 +70,14 @@ def running_or_none() -> Engine | None:
         return running()
     except EngineError:
         return None
+
+
+def tidy() -> None:
+    """Remove the images and networks that the tests made; each of them has a name of ours."""
+    docker = DockerClient()
+    images = [image for name in IMAGES for image in docker.image.list(filters=[("reference", name)])]
+    docker.image.remove(sorted({image.id for image in images}), force=True)
+    docker.network.remove([network for network in docker.network.list() if OURS.match(network.name)])
 
 
 @pytest.fixture(scope="session")

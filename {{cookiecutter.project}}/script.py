@@ -49,7 +49,8 @@ def parse_arguments() -> argparse.Namespace:
 def read_picture(path: Path) -> np.ndarray:
     """Return any picture as uint8 [height, width, 3], BGR. Raises OSError or ValueError."""
     data = np.frombuffer(path.read_bytes(), np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    with edges.native_stderr_muted():  # libpng and others would add lines of their own
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     if image is None:
         raise ValueError(f"{path} is not a picture that OpenCV can read")
     return image

@@ -23,6 +23,8 @@ from tools.engine import Engine, lend
 
 CLI = Path(__file__).with_name("node_modules") / "@devcontainers/cli"
 NAME = "capy-dev"
+# Where every user may go; pytest's own folders are closed to others.
+OPEN_FOLDER = tempfile.gettempdir()
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def client(pytestconfig: pytest.Config) -> Path:
 @pytest.fixture(scope="session")
 def user(client: Path, engine: Engine, base) -> Iterator[HostUser]:
     """An ordinary user, whose home holds the client (the one in root's folders is closed to others)."""
-    home = Path(tempfile.mkdtemp(prefix="capy-"))
+    home = Path(tempfile.mkdtemp(prefix="capy-", dir=OPEN_FOLDER))
     home.chmod(0o755)
     try:
         shutil.copytree(client, home / "cli")

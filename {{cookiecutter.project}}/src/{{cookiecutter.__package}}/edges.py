@@ -13,7 +13,7 @@ import numpy as np
 
 
 @contextmanager
-def _native_stderr_muted() -> Iterator[None]:
+def native_stderr_muted() -> Iterator[None]:
     """Drop what C++ code writes to stderr; Python's exceptions are not touched."""
     stderr = os.dup(2)
     with Path(os.devnull).open("w") as nowhere:
@@ -27,7 +27,7 @@ def _native_stderr_muted() -> Iterator[None]:
 
 # While it is imported, ONNX Runtime warns of each display that is no GPU (WSL, many cloud
 # machines), before any of its own log settings can be made.
-with _native_stderr_muted():
+with native_stderr_muted():
     import onnxruntime as ort
 
 # TensorRT is left out: it would rebuild its engine at every start.
@@ -40,12 +40,14 @@ def open_session(model: Path) -> ort.InferenceSession:
     `session.get_providers()[0]` names the provider. If the installed ONNX Runtime was built for
     CUDA and falls back all the same, one line on stderr says why.
 
-    Raises ValueError if `model` is missing, is broken or does not fit `detect_edges`.
+    Raises OSError if `model` cannot be read, and ValueError if it is broken or does not fit
+    `detect_edges`.
     """
+    model.open("rb").close()  # Python says better than ONNX Runtime why a file cannot be read
     problem = None
     if CUDA in ort.get_available_providers():  # which means "built with", not "works"
         try:
-            with _native_stderr_muted():
+            with native_stderr_muted():
                 return _open_on(CUDA, model)
         except Exception as error:
             problem = _missing_library() or _in_short(error)
@@ -55,8 +57,8 @@ def open_session(model: Path) -> ort.InferenceSession:
         raise ValueError(f"{model}: {_in_short(error)}") from error
     if problem:
         print(
-            f"CUDA does not work here, so the CPU does the work ({problem}). On a machine with "
-            'a GPU, set ACCELERATOR=nvidia; on others, see "No GPU?" in README.md.',
+            f"CUDA does not work here ({problem}): running on the CPU. On a machine with a GPU, "
+            'set ACCELERATOR=nvidia; without one, see "No GPU?" in README.md.',
             file=sys.stderr,
         )
     return session
@@ -110,6 +112,6 @@ def _missing_library() -> str | None:
 
 
 def _in_short(error: Exception) -> str:
-    """Return the end of ONNX Runtime's long messages, without C++ signatures, in one line."""
-    text = re.split(r"[])] | : [A-Z_]+ : ", str(error).strip())[-1]
+    """Return the end of ONNX Runtime's long messages, after paths and C++ signatures."""
+    text = re.split(r" : [A-Z_]+ : | failed:|&\) |void\] ", str(error))[-1]
     return " ".join(text.split(" ; ")[0].split())
