@@ -83,6 +83,16 @@ def test_the_project_is_in_the_image_without_its_settings_and_history(built, ins
     assert not {".env", ".git", ".cache", "outputs"} & set(names)
 
 
+def test_a_strict_umask_on_the_host_hides_nothing_from_other_uids(copy, docker):
+    copy.run("chmod", "-R", "go-rwx", ".")
+
+    build(copy)
+
+    for options in ({"envs": {"USER_ID": "1234"}}, {"user": "7777:0"}):
+        output = docker.run("capy-copy:cpu", ["script.py"], remove=True, **options)
+        assert "provider" in output
+
+
 def test_no_certificate_of_the_build_is_in_the_image(docker, image, base, inspect):
     before = docker.run(
         base.name,
