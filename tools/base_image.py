@@ -16,6 +16,7 @@ from tools import debian
 from tools.engine import Engine, find_or_start, guarded
 from tools.steps import EngineError, cache, locked, run, say, workshop
 
+STAND_IN = "capy-template/stand-in-base"
 ANSWER_SECONDS = 20  # for the registry to answer at all
 PULL_SECONDS = 1800  # NVIDIA's images have gigabytes
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -47,7 +48,7 @@ def base_image(wanted: str, engine: Engine) -> Base:
     Raises EngineError where neither can be had.
     """
     if present(wanted, engine):
-        return Base(wanted, False, "present in the engine")
+        return Base(wanted, wanted.startswith(STAND_IN), "present in the engine")
     try:
         # Asked first, since it answers at once: a pull of gigabytes cannot have a short limit.
         engine.docker("manifest", "inspect", wanted, limit=ANSWER_SECONDS)
@@ -76,7 +77,7 @@ def stand_in(wanted: str, reason: str, engine: Engine) -> str:
     if release.get("ID") != "debian" or os.geteuid() != 0:
         needs = "a stand-in for it needs Debian and root"
         raise EngineError(f"{wanted} cannot be pulled ({reason}); {needs}")
-    name = f"capy-template/stand-in-base:debian-{release.get('VERSION_ID', 'sid')}"
+    name = f"{STAND_IN}:debian-{release.get('VERSION_ID', 'sid')}-with-uid-1000"
     if present(name, engine):
         return name
     with locked():
@@ -88,7 +89,7 @@ def stand_in(wanted: str, reason: str, engine: Engine) -> str:
 
 def root_file_system() -> Path:
     """Return a small Debian of the release at hand as a tar archive; make it if it is missing."""
-    archive = cache() / f"base-{debian.codename()}.tar"
+    archive = cache() / f"base-{debian.codename()}-with-uid-1000.tar"
     if archive.exists():
         return archive
     environment = debian.fetch().server()
@@ -101,6 +102,8 @@ def root_file_system() -> Path:
         ]
         command += ["--dpkgopt=path-include=/usr/share/doc/*/copyright"]
         command += [f"--customize-hook=cp {folder}/docker-clean $1/etc/apt/apt.conf.d/"]
+        # as in Ubuntu 24.04, where it has been in many an entrypoint's way
+        command += ["--customize-hook=chroot $1 useradd --create-home --uid 1000 ubuntu"]
         command += ["--customize-hook=rm -f $1/etc/resolv.conf $1/etc/hostname $1/var/cache/apt/*.bin"]
         command += [debian.codename(), folder / "base.tar", debian.archive()]
         run(

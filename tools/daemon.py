@@ -18,6 +18,9 @@ START_SECONDS = 60
 STOP_SECONDS = 40  # dockerd gives its containers ten seconds before it kills them
 NO_NAT = ("--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false")
 
+# The build cache is what grows: some 4 GB with each run of the tests.
+SETTINGS = '{"builder": {"gc": {"enabled": true, "policy": [{"all": true, "maxUsedSpace": "12GB"}]}}}\n'
+
 _children: list[subprocess.Popen] = []  # kept, so that this process reaps the dockerds it started
 
 
@@ -82,7 +85,7 @@ class Daemon:
         for folder in (self.run, self.data):
             folder.mkdir(parents=True, exist_ok=True)
         config = self.run / "daemon.json"  # not the one in /etc/docker: it may name other sockets
-        config.write_text("{}\n")
+        config.write_text(SETTINGS)
         command = ["dockerd", "--config-file", config, "--data-root", self.data, "--group", "0"]
         command += ["--exec-root", self.run / "exec", "--pidfile", self.run / "docker.pid"]
         command += ["--containerd-namespace", self.namespace]

@@ -51,7 +51,7 @@ def demo() -> int:
     owner, wanted = PICTURE.stat().st_uid, PROJECT.stat().st_uid
     if owner != wanted:
         raise EngineError(f"{shown(PICTURE)} belongs to uid {owner}, its project to uid {wanted}")
-    say(f"{shown(PICTURE)} is the result; it belongs to {PICTURE.owner()} (uid {owner}), as the project does")
+    say(f"{shown(PICTURE)} is the result; it belongs to uid {owner}, as the project does")
     if engine.private:
         say('its engine still runs; to use it: eval "$(.venv/bin/python -m tools.engine env)"')
         say("to stop it: make engine-stop")
@@ -83,12 +83,10 @@ def show(
     environment: dict[str, str],
     settings: dict[str, str] | None = None,
 ) -> None:
-    """Print a command and run it in `folder`. Raises EngineError when it fails."""
+    """Print a command and run it in `folder`. Raises CalledProcessError when it fails."""
     words = [f"{name}={value}" for name, value in (settings or {}).items()] + command
     print(f"\n{shown(folder)}$ {shlex.join(words)}", flush=True)
-    code = subprocess.run(command, cwd=folder, env=environment).returncode
-    if code:
-        raise EngineError(f"`{shlex.join(command)}` ended with exit code {code}; its output above says why")
+    subprocess.run(command, cwd=folder, env=environment, check=True)
 
 
 def shown(path: Path) -> str:

@@ -13,7 +13,8 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -136,17 +137,28 @@ def running() -> Engine | None:
         return private(PRIVATE, debian.fetch().client()) if answers else None
 
 
-def lend(engine: Engine, gid: int, folder: Path) -> dict[str, str]:
-    """Let a group use a private engine, for tests that are not root; return their environment.
+@contextmanager
+def lend(engine: Engine, gid: int, folder: Path) -> Iterator[dict[str, str]]:
+    """Let a group use a private engine meanwhile, for tests that are not root; gives their environment.
 
     root's cache is closed to others, so the client programs (170 MB) are copied below `folder`,
-    which the group must be able to reach. It lasts until the engine stops. An engine that is not
-    private is left as it is: its owner decides.
+    which the group must be able to reach. An engine that is not private is left as it is: its
+    owner decides.
     """
     if not engine.private:
-        return engine.env
+        yield engine.env
+        return
     socket = Path(engine.host.removeprefix("unix://"))
     os.chown(socket, 0, gid)
+    try:
+        yield client_for_others(engine, gid, folder)
+    finally:
+        if socket.exists():
+            os.chown(socket, 0, 0)
+
+
+def client_for_others(engine: Engine, gid: int, folder: Path) -> dict[str, str]:
+    """Copy the private engine's client programs below `folder`; return what their users set."""
     client, config = folder / "docker-client", folder / "docker-client/config"
     for part in ("bin", "config/cli-plugins"):
         shutil.copytree(Path(engine.env["DOCKER_CONFIG"]).parent / part, client / part, dirs_exist_ok=True)
@@ -211,6 +223,8 @@ def guarded(command: Callable[[], int]) -> int:
         say(str(error))
     except OSError as error:
         say(f"{error.strerror}: {error.filename or 'while writing'}")
+    except subprocess.CalledProcessError as error:  # its output says why
+        say(f"`{shlex.join(map(str, error.cmd))}` ended with exit code {error.returncode}")
     except KeyboardInterrupt:
         say("interrupted; the same command goes on from here")
         return 130

@@ -94,11 +94,14 @@ def install(hook: Path, folder: Path) -> None:
 
 
 def make_bridge(name: str) -> None:
-    """Make a bridge with a free network. Raises EngineError with ip's own words."""
+    """Make a bridge with a free network of 198.18, set aside for tests (RFC 2544).
+
+    Raises EngineError with ip's own words.
+    """
     taken = ip("-4", "address", "show")
-    third = next(number for number in range(255, 0, -1) if f" 172.31.{number}." not in taken)
+    third = next(number for number in range(255, 0, -1) if f" 198.18.{number}." not in taken)
     ip("link", "add", name, "type", "bridge")
-    ip("address", "add", f"172.31.{third}.1/24", "dev", name)
+    ip("address", "add", f"198.18.{third}.1/24", "dev", name)
     ip("link", "set", name, "up")
 
 

@@ -83,6 +83,15 @@ def test_the_project_is_in_the_image_without_its_settings_and_history(built, ins
     assert not {".env", ".git", ".cache", "outputs"} & set(names)
 
 
+def test_uid_1000_belongs_to_app_alone(docker, base, inspect):
+    """Ubuntu 24.04 and the stand-in have a user `ubuntu` there, which keeps VS Code from mapping ids."""
+    if base.stand_in:
+        users = docker.run(base.name, ["getent", "passwd", "1000"], remove=True)
+        assert users.startswith("ubuntu:")
+
+    assert inspect("awk -F: '$3 == 1000 { print $1 }' /etc/passwd") == "app"
+
+
 def test_a_strict_umask_on_the_host_hides_nothing_from_other_uids(copy, docker):
     copy.run("chmod", "-R", "go-rwx", ".")
 
@@ -226,6 +235,7 @@ def test_by_default_it_reserves_all_gpus_and_builds_on_nvidia_s_image(config):
         "BASE_IMAGE": "nvcr.io/nvidia/cuda:12.4.1-cudnn-runtime-ubuntu22.04",
     }
     assert app["image"] == "capy-test:nvidia"
+    assert app["stop_grace_period"] == "30s"  # a training script needs time to save its state
 
 
 def test_without_a_gpu_it_reserves_nothing_and_builds_on_plain_ubuntu(config):

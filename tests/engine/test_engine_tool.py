@@ -236,8 +236,10 @@ def test_a_group_can_be_lent_the_engine(daemon, tmp_path_factory):
     for closed in (folder.parent, folder.parent.parent):
         closed.chmod(0o755)
 
-    lent = engine.lend(up, 12345, folder)
-
+    socket = Path(up.host.removeprefix("unix://"))
     as_other = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", "docker"]
-    for asked in (["version"], ["compose", "version"], ["buildx", "ls"]):
-        subprocess.run([*as_other, *asked], env={**os.environ, **lent}, check=True, capture_output=True)
+    with engine.lend(up, 12345, folder) as lent:
+        for asked in (["version"], ["compose", "version"], ["buildx", "ls"]):
+            subprocess.run([*as_other, *asked], env={**os.environ, **lent}, check=True, capture_output=True)
+
+    assert socket.stat().st_gid == 0  # whoever gets that gid next does not get the engine

@@ -6,6 +6,8 @@ import zipfile
 import pytest
 from python_on_whales import DockerClient
 
+from tests.engine_fixtures import finish
+
 SCRIPT = "import sys; print('script', *sys.argv[1:])\n"
 
 
@@ -135,8 +137,40 @@ def test_sigterm_reaches_the_script_in_under_two_seconds(docker: DockerClient, i
         container.remove(force=True)
 
 
-def test_tini_is_process_one(docker: DockerClient, image):
-    assert docker.run(image, ["cat", "/proc/1/comm"], remove=True) == "tini"
+def test_tini_is_process_one_and_signals_the_script_alone(docker: DockerClient, image):
+    """With -g it would end the loaders of a training script before the script could save its state."""
+    command = docker.run(
+        image, ["-c", "print(open('/proc/1/cmdline').read().split(chr(0))[:2])"], remove=True
+    )
+
+    assert command == "['/usr/bin/tini', '--']"
+
+
+def test_what_runs_as_root_is_never_taken_from_the_environment_s_folder(
+    docker: DockerClient, image, tmp_path
+):
+    """Every mapped user may write to /opt/venv/bin, which comes first on PATH."""
+    marked = tmp_path / "marked"
+    marked.write_text("#!/bin/sh\necho taken as uid $(/usr/bin/id -u) >&2\nexit 1\n")
+    marked.chmod(0o755)
+    names = ["stat", "sed", "id", "cat", "chown", "gosu", "setpriv", "which", "with-ca", "entrypoint", "tr"]
+
+    done = finish(
+        lambda: docker.run(
+            image,
+            ["/usr/bin/id", "-u"],
+            volumes=[(marked, f"/opt/venv/bin/{name}", "ro") for name in names],
+            envs={"USER_ID": "1234"},
+            remove=True,
+            stream=True,
+        )
+    )
+
+    assert (done.stdout, done.stderr) == ("1234", "")
+
+
+def test_a_path_of_the_user_s_own_reaches_the_command(start):
+    assert start("sh", "-c", "echo $PATH", envs={"PATH": "/usr/bin:/bin"}).stdout == "/usr/bin:/bin"
 
 
 def wait_for(condition) -> None:

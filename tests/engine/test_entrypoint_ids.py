@@ -1,14 +1,17 @@
 """The entrypoint's first table: started as whom, with which ids, it runs as whom."""
 
 import getpass
-import subprocess
 
 import pytest
+
+from tests.engine_fixtures import change_owner
 
 WHO = (
     "import getpass, os; from pathlib import Path;"
     "(Path.home() / 'x').touch();"
-    "print(os.getuid(), os.getgid(), getpass.getuser(), Path.home());"
+    "name, home = getpass.getuser(), Path.home();"
+    "assert os.getuid() == 0 or (os.environ['USER'], os.environ['LOGNAME']) == (name, name);"
+    "print(os.getuid(), os.getgid(), name, home);"
     "print(*sorted(os.getgroups()))"
 )
 TOUCH = "from pathlib import Path; Path('made').touch()"
@@ -64,6 +67,20 @@ def test_root_stays_root(who, owner, envs):
     assert me == "0 0 root /root"
 
 
+def test_a_line_break_and_a_backslash_stay_in_the_one_line(start):
+    done = start("echo", "ran", envs={"USER_ID": "1\n2\\n3\\c4"})
+
+    assert (done.code, done.stdout) == (64, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.endswith("or leave it unset")
+
+
+def test_home_and_cache_are_the_user_s_own(docker, image):
+    owners = docker.run(image, ["stat", "-c", "%u:%g", "/home/app", "/cache"], envs=BOTH, remove=True)
+
+    assert owners.split() == ["1234:5678", "1234:5678"]
+
+
 def test_without_a_mount_it_runs_as_the_owner_of_the_code_in_the_image(who):
     me, _ = who(owner=None)
 
@@ -73,7 +90,7 @@ def test_without_a_mount_it_runs_as_the_owner_of_the_code_in_the_image(who):
 @pytest.mark.parametrize("name", ["USER_ID", "GROUP_ID"])
 @pytest.mark.parametrize(
     "value",
-    ["abc", "-5", "1e3", " 12", "12abc", "2147483648", "3000000000", "99999999999", "$(id)"],
+    ["abc", "-5", "1e3", " 12", "12abc", "00", "01000", "2147483648", "3000000000", "99999999999", "$(id)"],
 )
 def test_an_impossible_id_is_refused_in_one_line_that_names_it(start, name, value):
     done = start("echo", "ran", envs={name: value})
@@ -159,24 +176,27 @@ def test_output_belongs_to_the_owner_of_the_project(start, tmp_path, owner):
     assert (made.st_uid, made.st_gid) == owner
 
 
-def test_nothing_in_the_project_or_the_cache_is_given_to_another_owner(docker, image, folder, tmp_path):
-    """A folder full of somebody else's files at /code, /cache and /home/app stays as it was."""
-    code = folder(1234, 1234)
+@pytest.mark.parametrize(
+    "targets", [("/code", "/cache", "/home/app"), ("/code", "/home")], ids=["each", "the folder above"]
+)
+def test_nothing_that_is_mounted_is_given_to_another_owner(docker, image, folder, targets):
+    """Somebody else's files, many of them, stay as they were."""
+    code = folder(4321, 4321)
+    (code / "app").mkdir()
     for number in range(500):
         (code / f"file{number}").touch()
-    subprocess.run(["chmod", "-R", "a+rwX", code], check=True)
-    before = {path.name: (path.stat().st_uid, path.stat().st_mode) for path in [code, *code.iterdir()]}
+    change_owner(code, 4321, 4321, image)
+    before = owners_and_modes(code)
 
-    docker.run(
-        image,
-        ["true"],
-        remove=True,
-        envs=BOTH,
-        volumes=[(code, "/code"), (code, "/cache"), (code, "/home/app")],
-    )
+    docker.run(image, ["true"], remove=True, envs=BOTH, volumes=[(code, target) for target in targets])
 
-    after = {path.name: (path.stat().st_uid, path.stat().st_mode) for path in [code, *code.iterdir()]}
-    assert after == before
+    assert owners_and_modes(code) == before
+
+
+def owners_and_modes(folder) -> dict:
+    """Return the owner, the group and the mode of a folder and of all in it."""
+    stats = {path: path.stat() for path in [folder, *folder.rglob("*")]}
+    return {path: (stat.st_uid, stat.st_gid, stat.st_mode) for path, stat in stats.items()}
 
 
 @pytest.mark.parametrize("options", [{}, {"user": "7777:0"}], ids=["mapped", "OpenShift"])

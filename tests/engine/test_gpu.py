@@ -1,11 +1,15 @@
 """The GPU path without a GPU: what the engine is asked for, and what happens where there is none."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from python_on_whales import DockerClient, DockerException
 
+from tests.engine_fixtures import give_up
 from tools.gpu_engine import GpuEngine, copy_image, gpu_engine
+from tools.steps import EngineError
 
 HOOK = Path(__file__).with_name("nvidia-container-runtime-hook")
 
@@ -93,9 +97,13 @@ def test_cuda_that_is_installed_but_does_not_work_costs_one_line_not_the_run(
 
 
 @pytest.fixture(scope="session")
-def with_gpu(engine, image) -> GpuEngine:
+def with_gpu(engine, image, pytestconfig) -> Iterator[GpuEngine]:
     """A second engine with a recording hook in NVIDIA's place, and the project's image on it."""
-    with gpu_engine("gputest", HOOK) as second:
+    with ExitStack() as stack:
+        try:
+            second = stack.enter_context(gpu_engine("gputest", HOOK))
+        except EngineError as error:
+            give_up(pytestconfig, f"NO SECOND ENGINE: {error}")
         copy_image(image, engine, second)
         DockerClient(host=second.host).image.tag(image, "capy-test:nvidia")
         yield second

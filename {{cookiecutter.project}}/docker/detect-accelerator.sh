@@ -4,10 +4,12 @@
 set -eu
 CDPATH='' cd "$(dirname "$0")/.."
 
-say() { echo "detect-accelerator: $1" >&2; }
+say() { printf 'detect-accelerator: %s\n' "$1" >&2; }
 
-chosen() {  # as Compose reads .env: the last line counts; quotes, a comment and Windows' line ends do not
-    cat .env 2>/dev/null | tr -d "\r\"'" | sed -n -e 's/ *#.*//' -e 's/^ACCELERATOR=//p' | tail -n 1
+chosen() {  # as Compose reads .env: the last line counts; quotes, comments, blanks and `export` do not
+    cat .env 2>/dev/null | LC_ALL=C tr -d "\r\"'\357\273\277" | sed -n \
+        -e 's/[[:space:]]\{1,\}#.*//' -e 's/[[:space:]]*$//' -e 's/^[[:space:]]*\(export[[:space:]]\{1,\}\)\{0,1\}//' \
+        -e 's/^ACCELERATOR[[:space:]]*[=:][[:space:]]*//p' | tail -n 1
 }
 
 chosen=$(chosen)
@@ -26,16 +28,22 @@ case $engine in
         ;;
 esac
 
+host_has_gpu() { command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L >/dev/null 2>&1; }
+host_has_no_gpu() {  # the toolkit is there, the GPU is not; Docker Desktop brings the toolkit everywhere
+    case $engine in
+        *'"OperatingSystem":"Docker Desktop"'*) ! host_has_gpu ;;
+        *) command -v nvidia-smi >/dev/null 2>&1 && ! host_has_gpu ;;
+    esac
+}
+
 # Three ways in which an engine gets GPUs: the nvidia runtime, CDI, or just NVIDIA's hook on its PATH.
 engine_has_nvidia() {
     case $engine in *'"nvidia":'* | *nvidia.com/gpu*) return 0 ;; esac
     command -v nvidia-container-runtime-hook >/dev/null 2>&1
 }
-host_has_gpu() { command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L >/dev/null 2>&1; }
-toolkit_without_gpu() { command -v nvidia-smi >/dev/null 2>&1 && ! nvidia-smi -L >/dev/null 2>&1; }
 
 accelerator=cpu
-if engine_has_nvidia && ! toolkit_without_gpu; then accelerator=nvidia; fi
+if engine_has_nvidia && ! host_has_no_gpu; then accelerator=nvidia; fi
 
 if [ "$accelerator" = cpu ] && host_has_gpu; then
     say 'this machine has an NVIDIA GPU, but its engine cannot use it: install the NVIDIA Container Toolkit, remove ACCELERATOR from .env and run this again'

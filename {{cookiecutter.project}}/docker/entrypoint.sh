@@ -4,11 +4,14 @@
 # Every start pays for this: few processes, and nothing that depends on how much lies in a folder.
 set -eu
 
-die() { echo "entrypoint: $2" >&2; exit "$1"; }
+# Your PATH begins with the environment, where packages may put anything: what runs as root is the system's.
+path=$PATH PATH=/usr/sbin:/usr/bin:/sbin:/bin
+
+die() { printf 'entrypoint: %s' "$2" | /usr/bin/tr '\n' ' ' >&2; echo >&2; exit "$1"; }
 
 check_id() {  # gosu knows ids up to 2^31-1
     case $2 in
-        *[!0-9]* | ???????????*) ;;
+        *[!0-9]* | 0?* | ???????????*) ;;
         *) [ "$2" -gt 2147483647 ] || return 0 ;;
     esac
     die 64 "$1=$2 is not an id from 0 to 2147483647; take the output of 'id -u' and 'id -g', or leave it unset"
@@ -33,7 +36,7 @@ name_app() {  # gives the ids to the lines of `app`; fails on a read-only system
 own_folders() {  # a mounted one is not ours to give away; group 0 may write to both anyway
     mounts=$(cat /proc/self/mountinfo)
     for folder in /home/app /cache; do
-        case $mounts in *" $folder "*) ;; *) set -- "$@" "$folder" ;; esac
+        case $mounts in *" $folder "* | *' /home '*) ;; *) set -- "$@" "$folder" ;; esac
     done
     [ $# = 0 ] || chown "$uid:$gid" "$@" 2>/dev/null || true
 }
@@ -43,8 +46,10 @@ step_down() {
     more=''
     for group in $(id -G); do [ "$group" = 0 ] || more=$more,$group; done  # --group-add video
     # gosu takes the groups from /etc/group alone, and the name, too.
-    if name_app && [ -z "$more" ]; then exec gosu app "$0" "$@"; fi
-    exec setpriv --reuid="$uid" --regid="$gid" --groups="$gid,0$more" -- "$0" "$@"
+    name_app && [ -z "$more" ] && named=yes || named=''
+    PATH=$path
+    if [ "$named" ]; then exec /usr/sbin/gosu app "$0" "$@"; fi
+    exec /usr/bin/setpriv --reuid="$uid" --regid="$gid" --groups="$gid,0$more" -- "$0" "$@"
 }
 
 settle() {  # a name and a home: torch and Ray call getpass.getuser() while they are imported
@@ -54,6 +59,7 @@ settle() {  # a name and a home: torch and Ray call getpass.getuser() while they
 }
 
 run() {
+    PATH=$path
     [ $# -gt 0 ] || exec bash
     case $1 in -*) exec python "$@" ;; esac
     if [ -f "$1" ]; then
@@ -61,7 +67,7 @@ run() {
     elif [ -f "$1/__main__.py" ]; then
         exec python "$@"
     fi
-    if which "$1" >/dev/null; then exec "$@"; fi
+    if /usr/bin/which "$1" >/dev/null; then exec "$@"; fi
     [ ! -e "$1" ] || die 126 "$1 is neither Python nor executable; try: python $1, or chmod +x $1"
     die 127 "$1: no such command, and no such file in $PWD (your project folder is mounted at /code)"
 }

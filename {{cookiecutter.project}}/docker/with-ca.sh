@@ -6,12 +6,14 @@ set -eu
 
 extra=/run/secrets/ca
 if [ -s "$extra" ]; then
-    # In memory, so that no layer of the image keeps it.
-    bundle=/dev/shm/ca-bundle.$$
-    if ! (umask 022 && cat /etc/ssl/certs/ca-certificates.crt "$extra" > "$bundle"); then
-        echo "with-ca: uid $(id -u) cannot read the file that CA_BUNDLE names ($extra here)" >&2
+    if ! [ -r "$extra" ]; then
+        echo "with-ca: the file that CA_BUNDLE names cannot be read by uid $(/usr/bin/id -u)" >&2
         exit 66
     fi
+    # In memory, so that no layer of the image keeps it.
+    bundle=$(/usr/bin/mktemp /dev/shm/ca-bundle.XXXXXX)
+    /usr/bin/cat /etc/ssl/certs/ca-certificates.crt "$extra" > "$bundle"
+    /usr/bin/chmod 644 "$bundle"
     export SSL_CERT_FILE="$bundle" PIP_CERT="$bundle" REQUESTS_CA_BUNDLE="$bundle" CURL_CA_BUNDLE="$bundle" GIT_SSL_CAINFO="$bundle"
 fi
 exec "$@"
