@@ -20,7 +20,14 @@ from jinja2.ext import Extension
 # What the project itself imports, runs or depends on; a test keeps its dependencies in here.
 TAKEN = {
     *("cv2", "debugpy", "ipykernel", "numpy", "onnxruntime", "onnxruntime_gpu", "opencv_python_headless"),
-    *("pip", "pytest", "ruff", "script", "tests", "uv", "uv_build"),
+    *("pip", "pytest", "ruff", "script", "test", "tests", "uv", "uv_build"),
+    # what these need
+    *("coloredlogs", "flatbuffers", "humanfriendly", "iniconfig", "mpmath", "packaging", "pluggy"),
+    *("protobuf", "pygments", "sympy", "tomli", "exceptiongroup"),
+    # modules of Python 3.10 that newer ones, such as cookiecutter's own, no longer have
+    *("aifc", "asynchat", "asyncore", "audioop", "cgi", "cgitb", "chunk", "crypt", "distutils", "imghdr"),
+    *("imp", "lib2to3", "mailcap", "nis", "nntplib", "ossaudiodev", "pipes", "smtpd", "sndhdr", "spwd"),
+    *("sunau", "telnetlib", "uu", "xdrlib"),
 }
 LONGEST = 50
 

@@ -74,12 +74,12 @@ def stand_in(wanted: str, reason: str, engine: Engine) -> str:
     Raises EngineError where it cannot be made; `reason`: why the wanted image cannot be had.
     """
     release = debian.release()
-    if release.get("ID") != "debian" or os.geteuid() != 0:
-        needs = "a stand-in for it needs Debian and root"
-        raise EngineError(f"{wanted} cannot be pulled ({reason}); {needs}")
     name = f"{STAND_IN}:debian-{release.get('VERSION_ID', 'sid')}-with-uid-1000"
     if present(name, engine):
         return name
+    if release.get("ID") != "debian" or os.geteuid() != 0:
+        needs = "a stand-in for it needs Debian and root"
+        raise EngineError(f"{wanted} cannot be pulled ({reason}); {needs}")
     with locked():
         archive = root_file_system()
     changes = [f"ENV PATH={PATH}", 'CMD ["bash"]', "LABEL capy-template.stand-in=true"]

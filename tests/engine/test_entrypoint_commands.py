@@ -41,6 +41,7 @@ def things(folder):
         pytest.param(["tool.pyz", "x"], "script x", id="a .pyz"),
         pytest.param(["echo", "x  y"], "x  y", id="an executable"),
         pytest.param(["./own.sh", "x"], "own x", id="an executable of the project"),
+        pytest.param(["own.sh", "x"], "own x", id="an executable of the project by its name"),
         pytest.param(["python", "script.py"], "script", id="python, written out"),
         pytest.param(["sh", "-c", "echo $0 $1", "zero", "one"], "zero one", id="a shell and its arguments"),
     ],
@@ -83,8 +84,8 @@ def test_pytest_is_in_the_image(start):
         pytest.param(["nosuch"], 127, "nosuch: no such command", id="no such command"),
         pytest.param(["cd"], 127, "cd: no such command", id="a word that only a shell knows"),
         pytest.param([""], 127, "no such command", id="an empty word"),
-        pytest.param(["./notes"], 126, "./notes is neither Python nor executable", id="not executable"),
-        pytest.param(["data"], 126, "data is neither Python nor executable", id="a folder of data"),
+        pytest.param(["./notes"], 126, "./notes is neither a .py file nor executable", id="not executable"),
+        pytest.param(["data"], 126, "data is a folder without a __main__.py", id="a folder of data"),
     ],
 )
 def test_what_cannot_run_is_named_in_one_line(start, things, command, code, named):

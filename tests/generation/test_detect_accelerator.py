@@ -53,10 +53,11 @@ class Machine:
     gpu: bool | None = None  # None: there is no nvidia-smi
     hook: bool = False  # NVIDIA's hook, which is all that an engine needs
     has_docker: bool = True
+    script: str = ""  # a docker command of its own
 
     def programs(self) -> dict[str, str]:
         """Return the scripts that play this machine."""
-        docker = DOCKER.format(python=sys.executable, known=json.dumps(self.docker))
+        docker = self.script or DOCKER.format(python=sys.executable, known=json.dumps(self.docker))
         return {
             **({"docker": docker} if self.has_docker else {}),
             **({} if self.gpu is None else {"nvidia-smi": f"#!/bin/sh\nexit {int(not self.gpu)}\n"}),
@@ -64,6 +65,9 @@ class Machine:
         }
 
 
+NOT_ALLOWED = Machine(script="#!/bin/sh\necho 'permission denied while trying to connect' >&2\nexit 1\n")
+NO_COMPOSE = Machine(script="#!/bin/sh\n[ $1 = info ] && echo '{}'\n")
+DESKTOP = {**DOCKER_28, **RUNTIME, "OperatingSystem": "Docker Desktop"}
 LAPTOP = Machine(DOCKER_28)
 GPU_MACHINE = Machine({**DOCKER_28, **RUNTIME}, gpu=True)
 ENGINE_IS_DOWN = Machine(None)
@@ -122,6 +126,8 @@ def detect(bake: Callable[..., BakedProject], tmp_path: Path) -> Callable[..., D
         pytest.param(Machine(DOCKER_26), "cpu", id="a laptop with Docker 26"),
         pytest.param(Machine(DOCKER_23), "cpu", id="a laptop with Docker 23"),
         pytest.param(GPU_MACHINE, "nvidia", id="a GPU machine"),
+        pytest.param(Machine(DESKTOP), "cpu", id="Docker Desktop, whose engine always names nvidia"),
+        pytest.param(Machine(DESKTOP, gpu=True), "nvidia", id="Docker Desktop with a GPU"),
         pytest.param(
             Machine({**DOCKER_26, **RUNTIME}, gpu=True), "nvidia", id="a GPU machine with Docker 26"
         ),
@@ -214,6 +220,41 @@ def test_nothing_is_written_where_no_engine_can_be_asked(detect, machine, env):
     assert len(done.lines) == 1
     assert "no Docker Engine answers" in done.lines[0]
     assert SCRIPT in done.lines[0]
+
+
+def test_somebody_who_may_not_use_the_engine_is_told_so(detect):
+    done = detect(NOT_ALLOWED)
+
+    assert (done.code, done.env) == (0, None)
+    assert len(done.lines) == 1
+    assert "join the group docker" in done.lines[0]
+
+
+def test_an_engine_without_compose_is_told(detect):
+    done = detect(NO_COMPOSE)
+
+    assert (done.code, done.env) == (0, "ACCELERATOR=cpu\n")
+    assert "docker compose (version 2) is missing" in done.lines[0]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "export ACCELERATOR=nvidia",
+        " ACCELERATOR=nvidia",
+        "ACCELERATOR = nvidia",
+        "ACCELERATOR: nvidia",
+        "ACCELERATOR=nvidia  ",
+        "ACCELERATOR='nvidia' # a note",
+        "\ufeffACCELERATOR=nvidia",
+        "ACCELERATOR=nvidia\r",
+    ],
+    ids=repr,
+)
+def test_every_way_to_write_a_choice_that_compose_reads_is_kept(detect, line):
+    done = detect(LAPTOP, f"{line}\n")
+
+    assert done == Detection(0, [], f"{line}\n".replace("\r\n", "\n"))
 
 
 def test_the_second_time_changes_nothing(detect):

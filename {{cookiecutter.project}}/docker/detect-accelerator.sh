@@ -20,13 +20,20 @@ esac
 
 # All of it as JSON: older engines know fewer of its fields by name. Without an engine, Docker up to 26
 # exits with 0 all the same and lists errors.
-engine=$(docker info --format '{{json .}}' 2>/dev/null) || engine=''
+engine=$(docker info --format '{{json .}}' 2>&1) || engine="no answer: $engine"
 case $engine in
-    '' | *'"ServerErrors":["'*)
+    *'permission denied'*)
+        say 'you may not use the Docker Engine, so nothing was written: join the group docker, then: sh docker/detect-accelerator.sh'
+        exit 0
+        ;;
+    'no answer: '* | *'"ServerErrors":["'*)
         say 'no Docker Engine answers, so nothing was written; start it, then: sh docker/detect-accelerator.sh'
         exit 0
         ;;
 esac
+
+docker compose version >/dev/null 2>&1 \
+    || say 'docker compose (version 2) is missing, and this project needs it: install docker-compose-plugin'
 
 host_has_gpu() { command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L >/dev/null 2>&1; }
 host_has_no_gpu() {  # the toolkit is there, the GPU is not; Docker Desktop brings the toolkit everywhere

@@ -68,7 +68,9 @@ run() {
         exec python "$@"
     fi
     if /usr/bin/which "$1" >/dev/null; then exec "$@"; fi
-    [ ! -e "$1" ] || die 126 "$1 is neither Python nor executable; try: python $1, or chmod +x $1"
+    [ ! -d "$1" ] || die 126 "$1 is a folder without a __main__.py"
+    if [ -x "$1" ]; then script=./$1; shift; exec "$script" "$@"; fi  # one of the project's own
+    [ ! -e "$1" ] || die 126 "$1 is neither a .py file nor executable; try: chmod +x $1"
     die 127 "$1: no such command, and no such file in $PWD (your project folder is mounted at /code)"
 }
 

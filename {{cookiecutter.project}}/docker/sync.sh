@@ -8,11 +8,11 @@ umask 0002
 
 if [ -f uv.lock ]; then
     if ! uv sync --locked "$@"; then
-        echo 'sync: if uv.lock is out of date: docker compose run --rm app uv lock (no image yet: remove uv.lock first)' >&2
+        echo 'sync: if uv.lock is out of date: docker compose run --rm app uv lock (no image yet: move uv.lock away for one build)' >&2
         exit 1
     fi
 else
-    echo 'sync: no uv.lock, so today'"'"'s versions are installed. To pin them: docker compose run --rm app uv lock' >&2
+    echo "sync: no uv.lock, so today's versions are installed. To pin them: docker compose run --rm app uv lock" >&2
     uv sync "$@"
     rm uv.lock
 fi
