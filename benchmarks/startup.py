@@ -39,7 +39,8 @@ def main() -> int:
     base = base_image("ubuntu:22.04", engine)
     print(f"engine: {engine.description}\nbase:   {base.name}{' (STAND-IN)' if base.stand_in else ''}")
     environment = {**os.environ, **engine.env, "ACCELERATOR": "cpu", "BASE_IMAGE": base.name}
-    environment.setdefault("CA_BUNDLE", os.environ.get("SSL_CERT_FILE", ""))
+    if bundle := os.environ.get("SSL_CERT_FILE"):
+        environment.setdefault("CA_BUNDLE", bundle)
     with tempfile.TemporaryDirectory() as folder:
         project = Path(
             cookiecutter(

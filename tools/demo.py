@@ -27,7 +27,8 @@ def demo() -> int:
     engine = find_or_start()
     say(f"using {engine.description}")
     environment = {**os.environ, **engine.env}
-    environment.setdefault("CA_BUNDLE", os.environ.get("SSL_CERT_FILE", ""))
+    if bundle := os.environ.get("SSL_CERT_FILE"):
+        environment.setdefault("CA_BUNDLE", bundle)
 
     if PROJECT.exists():
         say(f"{shown(PROJECT)} is there already and used as it is; remove it to start afresh")

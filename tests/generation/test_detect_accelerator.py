@@ -230,6 +230,14 @@ def test_somebody_who_may_not_use_the_engine_is_told_so(detect):
     assert "join the group docker" in done.lines[0]
 
 
+def test_a_warning_of_an_engine_that_answers_is_no_refusal(detect):
+    warning = "echo 'WARNING: permission denied for something small' >&2"
+
+    done = detect(Machine(script=f"#!/bin/sh\n{warning}\necho '{{}}'\n"))
+
+    assert (done.code, done.env) == (0, "ACCELERATOR=cpu\n")
+
+
 def test_an_engine_without_compose_is_told(detect):
     done = detect(NO_COMPOSE)
 

@@ -22,7 +22,7 @@ esac
 # exits with 0 all the same and lists errors.
 engine=$(docker info --format '{{json .}}' 2>&1) || engine="no answer: $engine"
 case $engine in
-    *'permission denied'*)
+    'no answer: '*'permission denied'* | *'"ServerErrors":["'*'permission denied'*)
         say 'you may not use the Docker Engine, so nothing was written: join the group docker, then: sh docker/detect-accelerator.sh'
         exit 0
         ;;
