@@ -19,11 +19,14 @@ from jinja2.ext import Extension
 
 # What the project itself imports, runs or depends on; a test keeps its dependencies in here.
 TAKEN = {
-    *("cv2", "debugpy", "ipykernel", "numpy", "onnxruntime", "onnxruntime_gpu", "opencv_python_headless"),
-    *("pip", "pytest", "ruff", "script", "test", "tests", "uv", "uv_build"),
+    *("cv2", "debugpy", "ipykernel", "numpy", "onnx", "onnxruntime", "onnxruntime_gpu", "onnxscript"),
+    *("opencv_python_headless", "pip", "pytest", "ruff", "scikit_learn", "script", "sklearn", "test"),
+    *("tests", "torch", "uv", "uv_build"),
     # what these need
-    *("coloredlogs", "flatbuffers", "humanfriendly", "iniconfig", "mpmath", "packaging", "pluggy"),
-    *("protobuf", "pygments", "sympy", "tomli", "exceptiongroup"),
+    *("coloredlogs", "exceptiongroup", "filelock", "flatbuffers", "fsspec", "functorch", "humanfriendly"),
+    *("iniconfig", "jinja2", "joblib", "markupsafe", "ml_dtypes", "mpmath", "networkx", "nvidia", "onnx_ir"),
+    *("packaging", "pluggy", "protobuf", "pygments", "scipy", "setuptools", "sympy", "threadpoolctl"),
+    *("tomli", "torchgen", "triton", "typing_extensions"),
     # modules of Python 3.10 that newer ones, such as cookiecutter's own, no longer have
     *("aifc", "asynchat", "asyncore", "audioop", "cgi", "cgitb", "chunk", "crypt", "distutils", "imghdr"),
     *("imp", "lib2to3", "mailcap", "nis", "nntplib", "ossaudiodev", "pipes", "smtpd", "sndhdr", "spwd"),

@@ -21,10 +21,10 @@ from tools.base_image import Base, base_image
 from tools.engine import Engine, find_or_start, running, stop
 from tools.steps import EngineError
 
-CPU_BASE = "ubuntu:22.04"
+CPU_BASE = "ubuntu:24.04"
 # What the tests make, removed at the end. The engine's build cache stays.
-IMAGES = ("capy-test", "capy-copy", "capy-first", "capy-dev", "vsc-capy-dev-*")
-OURS = re.compile(r"capy-(test|copy|first|dev)(-devcontainer)?_default")
+IMAGES = ("capy-test", "capy-copy", "capy-first", "capy-dev", "capy-env-*", "vsc-capy-dev-*")
+OURS = re.compile(r"capy-(test|copy|first|dev|env-[a-z-]+)(-devcontainer)?_default")
 REPORT = pytest.StashKey[list[str]]()
 
 

@@ -233,7 +233,7 @@ def draw_foreground(canvas: Canvas) -> None:
 
 
 if __name__ == "__main__":
-    model, picture = PROJECT / "models/edges.onnx", PROJECT / "example.png"
+    model, picture = (next(PROJECT.glob(pattern)) for pattern in ("models/*edges.onnx*", "*example.png*"))
     model.parent.mkdir(exist_ok=True)
     onnx.save(edge_model(), model)
     picture.write_bytes(cv2.imencode(".png", capybara(), [cv2.IMWRITE_PNG_COMPRESSION, 9])[1])

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from compatibility.matrix import stack
+
 VENV = "/opt/venv/lib/python3.*/site-packages"
 
 
@@ -155,7 +157,7 @@ def test_the_lock_file_is_made_by_the_documented_command_decides_and_is_guarded(
     version = "from importlib.metadata import version; print(version('pluggy'))"
     assert docker.run("capy-copy:cpu", ["-c", version], remove=True) == "1.5.0"
 
-    pyproject.write_text(pyproject.read_text().replace('"numpy>=2.0"', '"numpy>=2.1"'))
+    pyproject.write_text(pyproject.read_text().replace('"numpy>=2"', '"numpy>=2.1"'))
     stale = copy.run("docker", "compose", "build", "--progress", "plain")
 
     assert stale.returncode != 0
@@ -232,7 +234,7 @@ def test_by_default_it_reserves_all_gpus_and_builds_on_nvidia_s_image(config):
     ]
     assert app["build"]["args"] == {
         "ACCELERATOR": "nvidia",
-        "BASE_IMAGE": "nvcr.io/nvidia/cuda:12.4.1-cudnn-runtime-ubuntu22.04",
+        "BASE_IMAGE": stack("inference", "cu13-py312").nvidia_image,
     }
     assert app["image"] == "capy-test:nvidia"
     assert app["stop_grace_period"] == "30s"  # a training script needs time to save its state
@@ -242,7 +244,7 @@ def test_without_a_gpu_it_reserves_nothing_and_builds_on_plain_ubuntu(config):
     app = config(ACCELERATOR="cpu")
 
     assert "deploy" not in app
-    assert app["build"]["args"] == {"ACCELERATOR": "cpu", "BASE_IMAGE": "ubuntu:22.04"}
+    assert app["build"]["args"] == {"ACCELERATOR": "cpu", "BASE_IMAGE": "ubuntu:24.04"}
     assert app["image"] == "capy-test:cpu"
 
 

@@ -62,7 +62,7 @@ def test_every_step_of_its_workflow_passes(project):
     commands = [step["run"] for step in workflow["jobs"]["test"]["steps"] if "run" in step]
     (project.path / ".env").unlink()  # a clone has none
 
-    assert len(commands) == 4
+    assert len(commands) == 5
     for command in commands:
         done = project.run("sh", "-euc", command, **workflow["env"])
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"

@@ -16,20 +16,45 @@ docker/accelerator-cpu.yaml
 docker/accelerator-nvidia.yaml
 docker/apt-packages.txt
 docker/detect-accelerator.sh
+docker/doctor.py
 docker/entrypoint.sh
+docker/environment.json
 docker/sync.sh
 docker/with-ca.sh
-example.png
-models/edges.onnx
 pyproject.toml
 script.py
 src/PACKAGE/__init__.py
-src/PACKAGE/edges.py
-tests/test_edges.py
 """
 
 ONLY_WITH = {
-    "github_actions": """
+    ("environment", "inference"): """
+example.png
+models/edges.onnx
+src/PACKAGE/edges.py
+tests/test_edges.py
+""",
+    ("environment", "training"): """
+src/PACKAGE/digits.py
+src/PACKAGE/files.py
+src/PACKAGE/training.py
+tests/test_digits.py
+""",
+    ("environment", "training-ngc"): """
+docker/image-packages.py
+src/PACKAGE/digits.py
+src/PACKAGE/files.py
+src/PACKAGE/training.py
+tests/test_digits.py
+""",
+    ("environment", "full"): """
+src/PACKAGE/digits.py
+src/PACKAGE/files.py
+src/PACKAGE/training.py
+src/PACKAGE/exported.py
+tests/test_digits.py
+tests/test_exported.py
+""",
+    ("github_actions", True): """
 .github/workflows/ci.yaml
 """,
 }
@@ -37,5 +62,5 @@ ONLY_WITH = {
 
 def expected_files(package: str, answers: dict[str, str | bool]) -> set[str]:
     """Return the files of a project with these answers."""
-    wanted = [ALWAYS, *(names for answer, names in ONLY_WITH.items() if answers[answer])]
+    wanted = [ALWAYS, *(names for answer, names in ONLY_WITH.items() if answer in answers.items())]
     return set("".join(wanted).replace("PACKAGE", package).split())

@@ -12,7 +12,7 @@ from cookiecutter.exceptions import FailedHookException
 
 from capy_template import package_name
 from tests.conftest import generate, run_cookiecutter, use_cookiecutter_settings_of
-from tests.generation.conftest import contents
+from tests.generation.conftest import CHOICES, contents
 
 HOSTILE = {
     "a path upwards": "../x",
@@ -101,7 +101,9 @@ def test_the_name_that_a_refusal_suggests_is_accepted(name):
 
 def test_no_name_of_a_dependency_is_accepted(bake):
     """The project would depend on itself: nothing could be installed."""
-    names = {item.name for item in bake().requirements()}
+    environments = CHOICES["environment"]
+    projects = [bake(project=name, environment=name) for name in environments]
+    names = {item.name for project in projects for item in project.requirements()}
 
     accepted = {name for name in names if is_accepted(name)}
 

@@ -59,8 +59,8 @@ LINTERS = {
     "ruff check on the Python code": Linter(
         [*RUFF, "check", "--no-cache"],
         ["**/*.py"],
-        ("", "import os\n"),
-        "F401",
+        ("", "undefined\n"),
+        "F821",
     ),
     "ruff format on the Python code": Linter(
         [*RUFF, "format", "--no-cache", "--check"],

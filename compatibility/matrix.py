@@ -1,0 +1,140 @@
+"""Reads matrix.yaml: which images and packages make the environment that two answers name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+MATRIX = Path(__file__).with_name("matrix.yaml")
+# The frameworks whose CUDA must agree; the other packages only have to be there.
+FRAMEWORKS = ("onnxruntime", "torch")
+# How a package of the matrix is called on the index, where that is not its name there.
+DISTRIBUTIONS = {"opencv": "opencv-python-headless", "scikit_learn": "scikit-learn"}
+SHARED_MEMORY_MIB = 1024  # below this, a loader with several workers stops sooner or later
+
+
+class Unserved(ValueError):
+    """No line serves this environment; the text says why, and what can be had instead."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What `environment` and `cuda` decide: everything that the generated files take from them."""
+
+    environment: str
+    line: str
+    description: str
+    example: str  # what script.py shows: edges, digits or export
+    packages: tuple[str, ...]  # names of the matrix: numpy, torch, …
+    cuda_from: str  # image: NVIDIA's cuDNN image; wheels: packages of the index; ngc: NVIDIA's PyTorch image
+    nvidia_image: str
+    cpu_image: str
+    dependencies: tuple[str, ...]  # for every accelerator
+    nvidia: tuple[str, ...]  # the extra for a GPU
+    cpu: tuple[str, ...]  # the extra without one
+    shm_size: str | None  # of /dev/shm, as Compose writes it
+    facts: dict[str, Any]  # the line's facts without their sources
+    sources: dict[str, dict[str, str]]  # of each fact: how it is known, text, url, date
+
+    def has(self, package: str) -> bool:
+        """Return whether the environment holds a package of the matrix."""
+        return package in self.packages
+
+    @property
+    def doctor(self) -> dict[str, Any]:
+        """Return what docker/doctor.py compares an environment with."""
+        frameworks = {name: self._framework(name) for name in FRAMEWORKS if self.has(name)}
+        return {
+            "environment": self.environment,
+            "line": self.line,
+            "cuda": self.facts["cuda"],
+            "cudnn": self.facts["cudnn"],
+            "cuda_from": self.cuda_from,
+            "minimum_driver": self.facts["minimum_driver"],
+            "minimum_python": self.facts["lowest_python"],
+            "shared_memory_mib": SHARED_MEMORY_MIB if self.shm_size else None,
+            "frameworks": frameworks,
+        }
+
+    def _framework(self, name: str) -> dict[str, Any]:
+        by_image = self.cuda_from == "ngc"  # NVIDIA decides, release by release
+        return {
+            "version": None if by_image else self.facts[name],
+            "architectures": None if by_image else self.facts[f"{name}_architectures"],
+            "lazy_libraries": self.facts.get(f"{name}_lazy_libraries", []),
+        }
+
+
+def load() -> dict[str, Any]:
+    """Return matrix.yaml as data."""
+    return yaml.safe_load(MATRIX.read_text(encoding="utf-8"))
+
+
+def stack(environment: str, line: str) -> Stack:
+    """Return what the answers `environment` and `cuda` stand for.
+
+    Raises Unserved for a pair that cannot be had, KeyError for names that the matrix does not have.
+    """
+    matrix = load()
+    if reason := unserved(matrix, environment, line):
+        raise Unserved(f"environment={environment} cannot be had with cuda={line}: {reason}")
+    use, entry = matrix["environments"][environment], matrix["lines"][line]
+    found = {name: fact for name, fact in entry.items() if isinstance(fact, dict)}
+    facts = {name: fact["value"] for name, fact in found.items()}
+    image = {"image": "cudnn_image", "wheels": "wheels_image", "ngc": "ngc_image"}[use["cuda_from"]]
+    nvidia, cpu = extras(use, facts)
+    return Stack(
+        environment=environment,
+        line=line,
+        description=use["description"],
+        example=use["example"],
+        packages=tuple(use["packages"]),
+        cuda_from=use["cuda_from"],
+        nvidia_image=facts[image],
+        cpu_image=facts["cpu_image"],
+        dependencies=tuple(
+            DISTRIBUTIONS.get(name, name) + facts[name] for name in use["packages"] if name not in FRAMEWORKS
+        ),
+        nvidia=nvidia,
+        cpu=cpu,
+        shm_size=use.get("shm_size"),
+        facts=facts,
+        sources={
+            name: {**matrix["sources"][fact["source"]], "date": str(fact["date"])}
+            for name, fact in found.items()
+        },
+    )
+
+
+def extras(use: dict[str, Any], facts: dict[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the requirements of the extras `nvidia` and `cpu` for an environment of the matrix."""
+    nvidia, cpu = [], []
+    for name in use["packages"]:
+        if name == "torch":
+            cpu.append(f"torch=={facts['torch']}")
+            if use["cuda_from"] == "wheels":
+                nvidia.append(f"torch=={facts['torch']}")
+        if name == "onnxruntime":
+            cpu.append(f"onnxruntime=={facts['onnxruntime']}")
+            libraries = "[cuda,cudnn]" if use["cuda_from"] == "wheels" else ""
+            nvidia.append(f"onnxruntime-gpu{libraries}=={facts['onnxruntime']}")
+    return tuple(nvidia), tuple(cpu)
+
+
+def unserved(matrix: dict[str, Any], environment: str, line: str) -> str:
+    """Return why a pair cannot be had and what can; nothing where it can be had."""
+    by_nvidia = matrix["environments"][environment]["cuda_from"] == "ngc"
+    if not by_nvidia or matrix["lines"][line]["ngc_image"]["value"]:
+        return ""
+    others = [name for name, entry in matrix["lines"].items() if entry["ngc_image"]["value"]]
+    same_cuda = [name for name in others if cuda_of(matrix, name) == cuda_of(matrix, line)]
+    nearest = (same_cuda or others)[0]
+    return f"{matrix['lines'][line]['ngc_image']['why']}. Try cuda={nearest}, or environment=training"
+
+
+def cuda_of(matrix: dict[str, Any], line: str) -> int:
+    """Return the CUDA major of a line."""
+    return matrix["lines"][line]["cuda"]["value"]

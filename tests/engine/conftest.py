@@ -1,0 +1,104 @@
+"""PyTorch for the tests, where its own index and NVIDIA's image cannot be reached: stand-ins that say so."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+
+from tests.conftest import BakedProject
+from tests.engine_fixtures import give_up, report
+from tools.base_image import Base
+from tools.engine import Engine
+from tools.steps import cache
+
+INDEX = "https://download.pytorch.org/whl/cpu"
+STAND_IN_VERSION = "2.13.0"
+# What compose needs to build and to run beside a server on this machine's loopback.
+ON_THE_HOST = "services: {app: {network_mode: host, build: {network: host}}}\n"
+NGC_STAND_IN = "capy-env-ngc-stand-in"
+
+
+@dataclass(frozen=True)
+class PyTorch:
+    """Where the CPU build of PyTorch comes from; without a version, as the project says."""
+
+    index: str
+    version: str = ""
+
+    def use_in(self, project: BakedProject) -> None:
+        """Point the index of the project, by its name, at this one, and pin what it has."""
+        if not self.version:
+            return
+        path = project.path / "pyproject.toml"
+        text = path.read_text()
+        before, extra, rest = text.partition("\ncpu = [")
+        if INDEX in text:
+            pinned = rest.split('"torch==')[1].split('"')[0]
+            rest = rest.replace(f"torch=={pinned}", f"torch=={self.version}", 1).replace(INDEX, self.index)
+        path.write_text(before + extra + rest)
+        (project.path / "compose.override.yaml").write_text(ON_THE_HOST)
+
+
+@pytest.fixture(scope="session")
+def pytorch(engine: Engine, pytestconfig: pytest.Config) -> Iterator[PyTorch]:
+    """PyTorch's index of CPU builds, or one on the loopback that serves the build which pip finds here."""
+    try:
+        urlopen(f"{INDEX}/torch/", timeout=20).close()
+    except (URLError, TimeoutError) as error:
+        why = getattr(error, "reason", error)
+    else:
+        yield PyTorch(INDEX)
+        return
+    folder = cache() / "pytorch-index"
+    wheel = cpu_wheel(folder / "torch", pytestconfig)
+    report(pytestconfig, f"STAND-IN: PyTorch is {wheel.name} from a local index, not from {INDEX}: {why}")
+    handler = partial(Quiet, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield PyTorch(f"http://127.0.0.1:{server.server_port}", STAND_IN_VERSION)
+        server.shutdown()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """A listing of a folder's files is all that an index of wheels is."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def cpu_wheel(folder: Path, config: pytest.Config) -> Path:
+    """Return the CPU build of PyTorch as a wheel in `folder`, downloaded once."""
+    name = f"torch-{STAND_IN_VERSION}+cpu-*.whl"
+    if not any(folder.glob(name)):
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder)]
+        done = subprocess.run([*pip, f"torch=={STAND_IN_VERSION}"], capture_output=True, text=True)
+        if done.returncode or not any(folder.glob(name)):
+            give_up(config, f"NO PYTORCH: neither {INDEX} nor pip has its CPU build: {done.stderr[-300:]}")
+    return next(folder.glob(name))
+
+
+@pytest.fixture(scope="session")
+def ngc_image(base: Base, pytorch: PyTorch, pytestconfig: pytest.Config) -> str:
+    """A stand-in for NVIDIA's PyTorch image: its layout, with the CPU build of PyTorch in it."""
+    report(pytestconfig, f"STAND-IN: {NGC_STAND_IN} has the CPU build, not NVIDIA's PyTorch image")
+    secret = ["--secret", f"id=ca,src={bundle}"] if (bundle := os.environ.get("CA_BUNDLE")) else []
+    arguments = {"BASE": base.name, "TORCH_INDEX": pytorch.index, "TORCH": f"torch=={STAND_IN_VERSION}"}
+    command = ["docker", "build", "--network", "host", "--tag", NGC_STAND_IN, *secret]
+    command += [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
+    recipe = Path(__file__).with_name("ngc-stand-in.Dockerfile").read_text()
+    done = subprocess.run([*command, "-"], input=recipe, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return NGC_STAND_IN

@@ -1,0 +1,216 @@
+"""The doctor names what is wrong in twelve environments that are broken on purpose, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from compatibility.matrix import stack
+from tests.conftest import BakedProject, generate
+from tests.engine_fixtures import report
+
+STAND_IN = "capy-env-cuda-stand-in"
+IMAGE = "capy-env-doctor:nvidia"
+SITE = "/opt/venv/lib/python3.*/site-packages"
+CUDNN = ["", "_graph", "_ops", "_cnn", "_adv", "_heuristic", "_engines_precompiled"]
+CUDNN += ["_engines_runtime_compiled"]
+LIBRARIES = [
+    *("libcublas.so.13", "libcublasLt.so.13", "libcudart.so.13", "libcufft.so.12", "libcurand.so.10"),
+    *("libnvrtc.so.13", *(f"libcudnn{part}.so.9" for part in CUDNN)),
+]
+Findings = dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def cuda(base, pytestconfig) -> str:
+    """A base image with CUDA's and cuDNN's file names."""
+    report(pytestconfig, f"STAND-IN: {STAND_IN} has empty CUDA libraries, not NVIDIA's")
+    recipe = Path(__file__).with_name("cuda-stand-in.Dockerfile").read_text()
+    arguments = ["--build-arg", f"BASE={base.name}", "--build-arg", f"LIBRARIES={' '.join(LIBRARIES)}"]
+    build(recipe, STAND_IN, *arguments)
+    return STAND_IN
+
+
+@pytest.fixture(scope="module")
+def nvidia(cuda, tmp_path_factory) -> BakedProject:
+    """A project for inference, built with the packages for a GPU on that base; its build asked the doctor."""
+    project = generate(tmp_path_factory.mktemp("doctor"), project="capy-env-doctor")
+    settings = {"ACCELERATOR": "nvidia", "BASE_IMAGE": cuda}
+    done = project.run("docker", "compose", "build", "--progress", "plain", **settings)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return project
+
+
+@pytest.fixture
+def broken(nvidia) -> Iterator[Callable[[str], str]]:
+    """broken(command): the name of an image in which root has run this command."""
+    names = []
+
+    def make(command: str) -> str:
+        names.append(f"capy-env-broken:{len(names)}")
+        cache = "--mount=type=cache,id=uv,target=/cache/uv"
+        step = f"RUN --mount=type=secret,id=ca {cache} {command}"
+        build(f'FROM {IMAGE}\nSHELL ["/bin/bash", "-euc"]\n{step}\n', names[-1], *ca())
+        return names[-1]
+
+    yield make
+    subprocess.run(["docker", "image", "rm", "--force", *names], capture_output=True)
+
+
+# What is wrong, how it comes about, the check that must name it, and the words that it must use.
+BROKEN_IMAGES = {
+    "cuDNN is missing": ("rm /usr/local/cuda/lib64/libcudnn* && ldconfig", "libraries", "libcudnn.so.9"),
+    "cuBLAS is missing": (
+        "rm /usr/local/cuda/lib64/libcublas.so* && ldconfig",
+        "libraries",
+        "libcublas.so.13",
+    ),
+    "the wrong CUDA major": (
+        "with-ca uv pip install onnxruntime-gpu==1.26.0",
+        "cuda-major",
+        "onnxruntime-gpu 1.26.0",
+    ),
+    "both ONNX Runtimes": (
+        "with-ca uv pip install onnxruntime==1.31.1",
+        "packages",
+        "onnxruntime-gpu 1.31.1 and onnxruntime 1.31.1",
+    ),
+    "both OpenCVs": ("with-ca uv pip install --no-deps 'opencv-python<5'", "packages", "opencv-python "),
+    "PyTorch's cuDNN on an image with cuDNN": (
+        f"cd {SITE} && mkdir -p nvidia/cudnn/lib && cp /usr/local/cuda/lib64/libcudnn* nvidia/cudnn/lib/",
+        "cudnn",
+        "2 copies of libcudnn.so.9",
+    ),
+}
+# What such a fault entails: the libraries of another major are missing, opencv-python needs libGL.so.1.
+CONSEQUENCES = {"cuda-major": {"libraries"}, "packages": {"imports"}}
+FAKE_SMI = '#!/bin/sh\necho "470.82.01, 8.6, NVIDIA GeForce RTX 3090"\n'
+
+
+@pytest.mark.parametrize(("command", "check", "words"), BROKEN_IMAGES.values(), ids=BROKEN_IMAGES)
+def test_a_build_fails_and_names(command, check, words, broken):
+    image = broken(command)
+
+    code, found = doctor(image, "--build", "--entrypoint", "doctor")
+
+    assert code == 1
+    assert words in found[check]
+    assert set(found) - {check} == CONSEQUENCES.get(check, set()) & set(found)
+
+
+def test_the_build_of_a_project_ends_where_cudnn_is_missing(base, nvidia, tmp_path):
+    done = nvidia.run(
+        *("docker", "compose", "build", "--progress", "plain"), ACCELERATOR="nvidia", BASE_IMAGE=base.name
+    )
+
+    log = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "libcudnn.so.9" in log
+    assert "docker compose build" in log.partition("fix:")[2]
+
+
+def test_a_container_whose_home_is_closed_is_named(image):
+    code, found = doctor(image, "--entrypoint", "doctor", "--user", "1234:0", "-eHOME=/root", "-eUSER=app")
+
+    assert (code, set(found)) == (1, {"folders"})
+    assert "/root" in found["folders"]
+
+
+def test_a_container_whose_cache_is_closed_is_named(image, tmp_path):
+    tmp_path.chmod(0o755)
+
+    code, found = doctor(image, "--env", "USER_ID=1234", "--volume", f"{tmp_path}:/cache")
+
+    assert (code, set(found)) == (1, {"folders"})
+    assert "/cache" in found["folders"]
+
+
+def test_a_container_whose_ids_do_not_own_the_project_is_named(image, folder):
+    mount = f"{folder(1234, 1234)}:/code"
+
+    code, found = doctor(image, "--env", "USER_ID=4321", "--env", "GROUP_ID=4321", "--volume", mount)
+
+    assert (code, set(found)) == (1, {"folders"})
+    assert "1234:1234" in found["folders"]
+    assert "USER_ID" in found["folders"]
+
+
+def test_a_container_with_too_little_shared_memory_is_named(image, tmp_path):
+    """As `docker run` starts one, which does not read shm_size in compose.yaml."""
+    facts = tmp_path / "environment.json"
+    facts.write_text(json.dumps({**stack("inference", "cu13-py312").doctor, "shared_memory_mib": 1024}))
+
+    mount = f"{facts}:/usr/local/lib/doctor/environment.json:ro"
+    code, found = doctor(image, "--volume", mount)
+    enough, _ = doctor(image, "--volume", mount, "--shm-size", "2g")
+
+    assert (code, set(found)) == (1, {"shared-memory"})
+    assert "shm_size" in found["shared-memory"]
+    assert enough == 0
+
+
+def test_a_driver_that_is_too_old_is_named(nvidia, tmp_path):
+    smi = tmp_path / "nvidia-smi"
+    smi.write_text(FAKE_SMI)
+    smi.chmod(0o755)
+
+    code, found = doctor(IMAGE, "--volume", f"{smi}:/usr/bin/nvidia-smi:ro")
+
+    assert code == 1
+    assert "470.82.01" in found["driver"]
+    assert "580.65.06" in found["driver"]
+
+
+def test_a_reservation_that_gave_no_gpu_is_named(nvidia):
+    code, found = doctor(IMAGE, "--env", "NVIDIA_VISIBLE_DEVICES=all")
+
+    assert code == 1
+    assert "NVIDIA_VISIBLE_DEVICES=all" in found["gpu"]
+    assert "ACCELERATOR=cpu" in found["gpu"]
+
+
+def test_healthy_environments_raise_no_alarm(image, nvidia):
+    """The one for a GPU can be asked for no more than its build here: there is none."""
+    assert doctor(image) == (0, {})
+    assert doctor(IMAGE, "--build", "--entrypoint", "doctor") == (0, {})
+    _, found = doctor(IMAGE)
+    assert set(found) == {"gpu"}
+
+
+def doctor(image: str, *options: str) -> tuple[int, Findings]:
+    """Run the doctor in a new container; return its exit code, and the text of each check's problems.
+
+    `--build` among the options is the doctor's own, the others are those of `docker run`.
+    """
+    own = [option for option in options if option == "--build"]
+    command = [] if "--entrypoint" in options else ["doctor"]
+    options = tuple(option for option in options if option not in own)
+    done = subprocess.run(
+        ["docker", "run", "--rm", *options, image, *command, "--json", *own], capture_output=True, text=True
+    )
+    assert done.stdout, done.stderr
+    problems: Findings = {}
+    for finding in json.loads(done.stdout):
+        if finding["status"] == "problem":
+            text = " ".join(finding[part] for part in ("found", "why", "fix"))
+            problems[finding["check"]] = problems.get(finding["check"], "") + text
+    return done.returncode, problems
+
+
+def build(recipe: str, name: str, *options: str) -> None:
+    """Build an image from the text of a Dockerfile, without a context."""
+    done = subprocess.run(
+        ["docker", "build", "--tag", name, *options, "-"], input=recipe, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def ca() -> list[str]:
+    """Return the options that hand this machine's extra certificates to a build."""
+    bundle = os.environ.get("CA_BUNDLE")
+    return ["--secret", f"id=ca,src={bundle}"] if bundle else []

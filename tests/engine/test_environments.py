@@ -1,0 +1,102 @@
+"""Every environment of every line: generated, locked, built, run, and asked whether it agrees with itself.
+
+The table at the end of the tests' output is made here.
+"""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from compatibility.matrix import load, unserved
+from tests.conftest import BakedProject, generate
+from tests.engine_fixtures import report
+
+MATRIX = load()
+PAIRS = list(itertools.product(MATRIX["lines"], MATRIX["environments"]))
+STEPS = ("generates", "locks", "builds", "runs", "doctor")
+ROWS = pytest.StashKey[dict[tuple[str, str], list[str]]]()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def table(pytestconfig: pytest.Config) -> Iterator[dict[tuple[str, str], list[str]]]:
+    """The steps that each pair got through; reported as a table."""
+    rows: dict[tuple[str, str], list[str]] = {}
+    yield rows
+    report(pytestconfig, f"{'line':<12} {'environment':<14} {' '.join(f'{step:<9}' for step in STEPS)}")
+    for (line, environment), done in rows.items():
+        marks = ["yes" if step in done else "-" for step in STEPS] if done else ["refused"]
+        report(pytestconfig, f"{line:<12} {environment:<14} {' '.join(f'{mark:<9}' for mark in marks)}")
+
+
+@pytest.mark.parametrize(("line", "environment"), PAIRS, ids=str)
+def test_an_environment_of_a_line_works_and_agrees_with_itself(
+    line, environment, base, pytorch, request, tmp_path, table
+):
+    """Without a GPU, so with the packages for a CPU; the stand-ins are named in the summary."""
+    done = table.setdefault((line, environment), [])
+    if unserved(MATRIX, environment, line):
+        pytest.xfail("refused before anything is written: see tests/generation/test_compatibility.py")
+    settings = {"ACCELERATOR": "cpu"}
+    if environment == "training-ngc":
+        settings["BASE_IMAGE"] = request.getfixturevalue("ngc_image")
+
+    project = generate(tmp_path, project=f"capy-env-{environment}", environment=environment, cuda=line)
+    done.append("generates")
+    pytorch.use_in(project)
+
+    lock(project)
+    done.append("locks")
+
+    try:
+        succeed(project, "docker", "compose", "build", "--progress", "plain", **settings)
+        done.append("builds")
+
+        output = succeed(project, *RUN, "script.py", **settings)
+        assert_the_result_is_the_owner_s(project, environment, output)
+        done.append("runs")
+
+        findings = succeed(project, *RUN, "doctor", **settings)
+        assert "PROBLEM" not in findings
+        done.append("doctor")
+
+        succeed(project, *RUN, "pytest", **settings)
+    finally:
+        project.run("docker", "compose", "down", "--rmi", "local", **settings)
+
+
+RUN = ("docker", "compose", "run", "--rm", "app")
+RESULTS = {
+    "inference": ["example-edges.png"],
+    "training": ["digits.pt", "digits.png"],
+    "training-ngc": ["digits.pt", "digits.png"],
+    "full": ["digits.pt", "digits.png", "digits.onnx"],
+}
+
+
+def lock(project: BakedProject) -> None:
+    """Pin today's versions, as `docker compose run --rm app uv lock` does, but before there is an image."""
+    uv = Path(sys.executable).with_name("uv")
+    done = subprocess.run([uv, "lock"], cwd=project.path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def succeed(project: BakedProject, *command: str, **settings: str) -> str:
+    """Run a command in the project and return what it said on stdout; it must not fail."""
+    done = project.run(*command, **settings)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def assert_the_result_is_the_owner_s(project: BakedProject, environment: str, output: str) -> None:
+    """Each file that script.py names is there, is not empty and belongs to the owner of the project."""
+    owner = project.path.stat().st_uid
+    for name in RESULTS[environment]:
+        result = (project.path / "outputs" / name).stat()
+        assert f"outputs/{name}" in output
+        assert (result.st_uid, result.st_size > 0) == (owner, True)

@@ -1,0 +1,169 @@
+"""A package index on this machine, with small wheels that agree with the matrix until a test changes something."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import threading
+import zipfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from compatibility.matrix import DISTRIBUTIONS
+
+LINUX = "manylinux_2_28_x86_64"
+# More than remotezip and uv read at once: whoever downloads all of it is noticed.
+PADDING = 2_000_000
+
+
+@dataclass
+class FakeIndex:
+    """What is served: packages, their wheels, and how the server behaves."""
+
+    wheels: dict[str, dict[str, bytes]] = field(default_factory=dict)  # by package, by file name
+    yanked: set[str] = field(default_factory=set)  # names of files
+    ranges: bool = True
+    status: int = 200
+    sent: int = 0  # bytes of wheels
+    port: int = 0
+
+    @property
+    def url(self) -> str:
+        """Return its address."""
+        return f"http://127.0.0.1:{self.port}/simple/"
+
+    def add(
+        self, name: str, version: str, tag: str = "py3-none-any", needs: Iterable[str] = (), **files: str
+    ) -> None:
+        """Put a wheel on the index; `files`: its contents by their paths, `__` for a slash."""
+        python = f">=3.{tag[3:5]}" if tag.startswith("cp") else ">=3"
+        base = f"{name.replace('-', '_')}-{version}"
+        metadata = [f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nRequires-Python: {python}"]
+        metadata += ["Provides-Extra: cuda\nProvides-Extra: cudnn"]
+        metadata += [f"Requires-Dist: {need}" for need in needs]
+        contents = {path.replace("__", "/") + ".py": text for path, text in files.items()}
+        contents[f"{base}.dist-info/WHEEL"] = f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n"
+        contents[f"{base}.dist-info/METADATA"] = "\n".join(metadata) + "\n"
+        contents[f"{base}.dist-info/RECORD"] = ""
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as archive:
+            archive.writestr("padding.bin", bytes(PADDING))
+            for path, text in contents.items():
+                archive.writestr(path, text)
+        self.wheels.setdefault(name, {})[f"{base}-{tag}.whl"] = packed.getvalue()
+
+    def remove(self, name: str, version: str, tag: str = "") -> None:
+        """Take a version away, or only its wheels with a tag."""
+        pattern = re.compile(rf"[^-]+-{re.escape(version)}-.*{tag}")
+        self.wheels[name] = {
+            file: data for file, data in self.wheels[name].items() if not pattern.match(file)
+        }
+
+    def page(self, name: str) -> bytes:
+        """Return the page of a package."""
+        files = [
+            {
+                "filename": file,
+                "url": f"/files/{name}/{file}",
+                "hashes": {},
+                "requires-python": f">=3.{match[1]}" if (match := re.search(r"-cp3(\d+)-", file)) else ">=3",
+                "yanked": "it was bad" if file in self.yanked else False,
+            }
+            for file in self.wheels[name]
+        ]
+        return json.dumps({"meta": {"api-version": "1.0"}, "name": name, "files": files}).encode()
+
+
+def agreeing_with(matrix: dict[str, Any]) -> FakeIndex:
+    """Return an index that has what the matrix says."""
+    index = FakeIndex()
+    for line in matrix["lines"].values():
+        facts = {name: fact["value"] for name, fact in line.items() if isinstance(fact, dict)}
+        add_pinned(index, facts)
+        packages = {name for use in matrix["environments"].values() for name in use["packages"]}
+        for name in packages - {"onnxruntime", "torch"}:
+            index.add(DISTRIBUTIONS.get(name, name), re.search(r">=([\d.]+)", facts[name])[1])
+    return index
+
+
+def add_pinned(index: FakeIndex, facts: dict[str, Any], **changes: str) -> None:
+    """Put the pinned packages of a line on the index; `changes`: facts that are other ones there."""
+    major, cudnn = facts["cuda"], facts["torch_cudnn"]
+    said = {**facts, "onnxruntime_cuda": f"{major}.0", "extra": f"nvidia-cudnn-cu{major}", **changes}
+    index.add(f"nvidia-cudnn-cu{major}", cudnn)
+    index.add(f"nvidia-cuda-nvrtc-cu{major}", f"{major}.0.1")
+    extras = [f"nvidia-cuda-nvrtc-cu{major}~={major}.0; extra == 'cuda'"]
+    extras += [f"{said['extra']}~={facts['cudnn']}.0; extra == 'cudnn'"]
+    lowest, own = (int(facts[name].split(".")[1]) for name in ("lowest_python", "python"))
+    for minor in range(lowest, own + 1):
+        tag = f"cp3{minor}-cp3{minor}-{LINUX}"
+        about = f"package_name = 'onnxruntime-gpu'\ncuda_version = '{said['onnxruntime_cuda']}'\n"
+        index.add(
+            "onnxruntime-gpu",
+            facts["onnxruntime"],
+            tag,
+            extras,
+            onnxruntime__capi__build_and_package_info=about,
+        )
+        index.add("onnxruntime", facts["onnxruntime"], tag)
+        about = f"from typing import Optional\n\ncuda: Optional[str] = '{said['torch_cuda']}'\n"
+        needs = said.get("torch_needs", f"nvidia-cudnn-cu{major}=={cudnn}")
+        index.add("torch", facts["torch"], tag, [needs], torch__version=about)
+
+
+@contextmanager
+def served(index: FakeIndex) -> Iterator[FakeIndex]:
+    """Serve an index on the loopback; it then has a port."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            parts = self.path.strip("/").split("/")
+            if index.status != 200:
+                self.reply(index.status, b"")
+            elif parts[0] == "simple" and parts[1] in index.wheels:
+                self.reply(200, index.page(parts[1]), {"Content-Type": "application/vnd.pypi.simple.v1+json"})
+            elif parts[0] == "files" and parts[2] in index.wheels[parts[1]]:
+                self.send_wheel(index.wheels[parts[1]][parts[2]])
+            else:
+                self.reply(404, b"")
+
+        do_HEAD = do_GET
+
+        def send_wheel(self, data: bytes) -> None:
+            asked = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
+            if not asked or not index.ranges:
+                self.reply(200, data, {"Accept-Ranges": "bytes" if index.ranges else "none"})
+                index.sent += len(data) * (self.command == "GET")
+                return
+            first, last = asked.groups()
+            begin = int(first) if first else max(0, len(data) - int(last))
+            end = min(int(last), len(data) - 1) if first and last else len(data) - 1
+            part = {"Content-Range": f"bytes {begin}-{end}/{len(data)}", "Accept-Ranges": "bytes"}
+            index.sent += end + 1 - begin
+            self.reply(206, data[begin : end + 1], part)
+
+        def reply(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+            self.send_response(status)
+            for name, value in {**(headers or {}), "Content-Length": str(len(body))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Print nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    index.port = server.server_port
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    try:
+        yield index
+    finally:
+        server.shutdown()
+        server.server_close()

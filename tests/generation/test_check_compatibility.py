@@ -1,0 +1,303 @@
+"""`make check-compatibility` tells what the index no longer has; the index is one of our own, on the loopback."""
+
+from __future__ import annotations
+
+import copy
+import os
+from pathlib import Path
+
+import pytest
+
+from compatibility import check, full
+from compatibility.facts import TOGETHER
+from compatibility.index import CannotAsk, pip_settings, users_index
+from compatibility.matrix import load
+from tests.generation.fake_index import LINUX, PADDING, FakeIndex, add_pinned, agreeing_with, served
+
+
+@pytest.fixture(autouse=True)
+def nobodys_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The settings of whoever runs the tests are not the tests' settings."""
+    for name in os.environ:
+        if name.startswith(("PIP_", "UV_")) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("UV_NO_CONFIG", "1")
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
+
+
+@pytest.fixture
+def matrix(monkeypatch: pytest.MonkeyPatch) -> dict:
+    """The matrix with its first line alone, of which a test may change facts."""
+    data = copy.deepcopy(load())
+    name = next(iter(data["lines"]))
+    data["lines"] = {name: data["lines"][name]}
+    monkeypatch.setattr(check, "load", lambda: data)
+    return data
+
+
+@pytest.fixture
+def index(matrix: dict, monkeypatch: pytest.MonkeyPatch):
+    """An index that agrees with it, named to pip as a user would."""
+    with served(agreeing_with(matrix)) as fake:
+        monkeypatch.setenv("PIP_INDEX_URL", fake.url)
+        yield fake
+
+
+@pytest.fixture
+def facts(matrix: dict) -> dict:
+    """The values of the line."""
+    (line,) = matrix["lines"].values()
+    return {name: fact["value"] for name, fact in line.items() if isinstance(fact, dict)}
+
+
+def changes(matrix: dict) -> dict[str, str]:
+    """Return what the index says else, by fact."""
+    return {item.fact: item.change for item in check.check(users_index(), matrix) if item.change}
+
+
+def test_an_index_that_has_every_line_is_found_to_agree(monkeypatch):
+    matrix = load()
+
+    with served(agreeing_with(matrix)) as fake:
+        monkeypatch.setenv("PIP_INDEX_URL", fake.url)
+        findings = list(check.check(users_index(), matrix))
+
+    assert {(item.line, item.fact): item.change for item in findings if item.change} == {}
+    assert {item.line for item in findings} == set(matrix["lines"])
+
+
+def test_every_package_of_the_matrix_is_asked_about(matrix, index):
+    asked = {item.fact for item in check.check(users_index(), matrix)}
+
+    assert {name for use in matrix["environments"].values() for name in use["packages"]} <= asked
+
+
+def test_no_wheel_is_downloaded_whole(matrix, index):
+    assert changes(matrix) == {}
+
+    assert 0 < index.sent < PADDING
+
+
+def test_a_version_that_vanished_is_named_with_its_line_and_fact(matrix, index, facts, capsys):
+    index.remove("onnxruntime-gpu", facts["onnxruntime"])
+
+    code = check.main([])
+
+    (line,) = matrix["lines"]
+    said = capsys.readouterr()
+    assert code == 1
+    assert "gives no answer" not in said.err
+    wanted = f"check-compatibility: {line}: onnxruntime is {facts['onnxruntime']} in the matrix, but "
+    assert f"{wanted}onnxruntime-gpu {facts['onnxruntime']} has gone from the index\n" in said.err
+    assert "torch_cuda" in said.out
+
+
+def test_a_package_that_vanished_altogether_is_no_missing_index(matrix, index):
+    del index.wheels["opencv-python-headless"]
+
+    found = changes(matrix)
+
+    assert "has no wheel" in found["opencv"]
+
+
+def test_a_yanked_version_is_found_with_the_reason(matrix, index, facts):
+    index.yanked = set(index.wheels["torch"])
+
+    found = changes(matrix)
+
+    assert found["torch"] == f"torch {facts['torch']} was yanked: it was bad"
+
+
+def test_a_version_of_a_range_that_was_yanked_does_not_count(matrix, index):
+    index.yanked = set(index.wheels["numpy"])
+
+    found = changes(matrix)
+
+    assert "has no wheel" in found["numpy"]
+
+
+@pytest.mark.parametrize(
+    ("change", "fact", "complaint"),
+    [
+        ({"onnxruntime_cuda": "99.1"}, "cuda", "onnxruntime-gpu was built for CUDA 99.1"),
+        ({"torch_cuda": "99.1"}, "torch_cuda", "torch was built for CUDA 99.1"),
+        ({"torch_needs": "nvidia-cudnn-cu99==9.9.9.9"}, "torch_cudnn", "nvidia-cudnn-cu99==9.9.9.9"),
+        ({"torch_needs": "numpy"}, "torch_cudnn", "torch asks for no cuDNN"),
+        ({"extra": "nvidia-cudnn-cu99"}, "cudnn", "onnxruntime-gpu[cudnn] asks for nvidia-cudnn-cu99"),
+        ({"extra": "numpy"}, "cudnn", "asks for no package like nvidia-cudnn"),
+    ],
+    ids=[
+        "onnxruntime moved to another CUDA",
+        "torch moved to another CUDA",
+        "torch moved to another cuDNN",
+        "torch brings no cuDNN",
+        "the extra moved to another CUDA",
+        "the extra lost its package",
+    ],
+)
+def test_a_moved_framework_is_found(matrix, index, facts, change, fact, complaint):
+    index.add("nvidia-cudnn-cu99", "9.9.9.9")
+    add_pinned(index, facts, **change)
+
+    found = changes(matrix)
+
+    assert complaint in found[fact]
+
+
+def test_a_second_cudnn_is_found(matrix, index, facts):
+    index.add("nvidia-cudnn-cu99", "9.9.9.9")
+    add_pinned(index, facts, torch_needs="nvidia-cudnn-cu99==9.9.9.9")
+
+    found = changes(matrix)
+
+    assert f"nvidia-cudnn-cu{facts['cuda']}=={facts['torch_cudnn']} and nvidia-cudnn-cu99" in found[TOGETHER]
+
+
+def test_packages_that_cannot_be_installed_together_are_found(matrix, index, facts):
+    add_pinned(index, facts, torch_needs=f"nvidia-cudnn-cu{facts['cuda']}==8.0.0.0")
+
+    found = changes(matrix)
+
+    assert "No solution found" in found[TOGETHER]
+
+
+def test_a_missing_wheel_for_the_python_of_the_line_is_found(matrix, index, facts):
+    index.remove("onnxruntime", facts["onnxruntime"], tag=facts["python"].replace("3.", "cp3"))
+
+    found = changes(matrix)
+
+    assert (
+        f"onnxruntime {facts['onnxruntime']} has no wheel for Python {facts['python']}"
+        in found["onnxruntime"]
+    )
+
+
+def test_a_wheel_for_another_machine_does_not_serve(matrix, index, facts):
+    index.wheels["torch"] = {
+        name.replace("x86_64", "aarch64"): data for name, data in index.wheels["torch"].items()
+    }
+
+    found = changes(matrix)
+
+    assert "has no wheel" in found["torch"]
+
+
+def test_a_wheel_for_a_newer_c_library_does_not_serve(matrix, index, facts):
+    newer = LINUX.replace("2_28", "2_99")
+    index.wheels["torch"] = {name.replace(LINUX, newer): data for name, data in index.wheels["torch"].items()}
+
+    found = changes(matrix)
+
+    assert "has no wheel" in found["torch"]
+
+
+def test_a_lowest_python_that_is_too_low_is_found(matrix, index, facts):
+    index.remove("torch", facts["torch"], tag=facts["lowest_python"].replace("3.", "cp3"))
+
+    found = changes(matrix)
+
+    assert (
+        f"(torch {facts['torch']} has no wheel for Python {facts['lowest_python']})" in found["lowest_python"]
+    )
+
+
+def test_a_lowest_python_that_could_be_lower_is_found(matrix, index, facts):
+    (line,) = matrix["lines"].values()
+    line["lowest_python"]["value"] = facts["python"]
+
+    found = changes(matrix)
+
+    wanted = f"it is {facts['lowest_python']} (every package has a wheel for {facts['python']})"
+    assert facts["lowest_python"] != facts["python"]
+    assert found["lowest_python"] == f"it is {facts['lowest_python']}"
+    assert wanted != found["lowest_python"]
+
+
+def test_an_index_that_is_not_there_is_one_line(matrix, monkeypatch, capsys):
+    with served(FakeIndex()) as fake:
+        url = fake.url
+    monkeypatch.setenv("PIP_INDEX_URL", url)
+
+    code = check.main([])
+
+    lines = [line for line in capsys.readouterr().err.splitlines() if "asking" not in line]
+    assert code == 1
+    assert len(lines) == 1, lines
+    assert lines[0].startswith(f"check-compatibility: the package index {url} gives no answer: ")
+
+
+@pytest.mark.parametrize("status", [401, 403, 500])
+def test_an_index_that_refuses_is_not_an_empty_one(matrix, index, status):
+    index.status = status
+
+    with pytest.raises(CannotAsk, match=str(status)):
+        changes(matrix)
+
+
+def test_an_index_that_sends_no_parts_of_files_is_said(matrix, index):
+    index.ranges = False
+
+    with pytest.raises(CannotAsk, match="range"):
+        changes(matrix)
+
+
+def test_no_password_is_shown(matrix, index, monkeypatch, capsys):
+    monkeypatch.setenv("PIP_INDEX_URL", index.url.replace("//", "//me:s3cret@"))
+    index.status = 403
+
+    code = check.main([])
+
+    said = capsys.readouterr()
+    assert code == 1
+    assert "s3cret" not in said.out + said.err
+
+
+def test_the_index_of_uv_is_asked_before_that_of_pip(monkeypatch):
+    monkeypatch.setenv("PIP_INDEX_URL", "https://pip.example/simple")
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "https://uv.example/simple")
+
+    assert users_index().url == "https://uv.example/simple"
+
+
+def test_the_proxy_and_the_certificates_of_pip_are_used(monkeypatch, tmp_path):
+    settings = tmp_path / "pip.conf"
+    settings.write_text("[global]\nproxy = http://proxy.example:3128\ncert = /etc/a.pem\n")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(settings))
+    monkeypatch.setenv("PIP_CERT", "/etc/b.pem")
+
+    session = users_index().session
+
+    assert session.proxies["https"] == "http://proxy.example:3128"
+    assert session.verify == pip_settings()["cert"] == "/etc/b.pem"
+
+
+def test_a_full_check_of_a_line_that_there_is_not_names_those_that_are(capsys):
+    code = check.main(["--full", "cu99"])
+
+    said = capsys.readouterr().err
+    assert code == 1
+    assert said == f"check-compatibility: there is no line cu99: {', '.join(load()['lines'])}\n"
+
+
+def test_libraries_from_outside_of_the_packages_are_found(tmp_path):
+    inside = f"onnxruntime: libcudnn.so.9 => {tmp_path}/lib/libcudnn.so.9"
+    outside = "torch: libcudart.so.13 => /usr/local/cuda/lib64/libcudart.so.13"
+
+    found = full.strays([{"check": "libraries", "details": [inside, outside]}], tmp_path)
+
+    assert found == ["torch uses /usr/local/cuda/lib64/libcudart.so.13, which is no package's"]
+
+
+def test_a_doctor_that_found_no_library_of_a_framework_is_no_proof(tmp_path):
+    details = [f"torch: libcudnn.so.9 => {tmp_path}/lib/libcudnn.so.9"]
+
+    found = full.strays([{"check": "libraries", "details": details}], tmp_path)
+
+    assert found == ["the doctor found no CUDA library of onnxruntime"]
+
+
+def test_architectures_are_read_as_the_matrix_writes_them():
+    found = full.named("sm_75 sm_100 compute_120\nELF file 1: x.5.sm_90a.cubin")
+
+    assert found == ["7.5", "10.0", "12.0+PTX", "9.0a"]
