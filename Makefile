@@ -24,7 +24,7 @@ endef
 
 .PHONY: help
 help:  ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: $(installed)  ## from nothing to a picture: generate a project, build its image, run its script
@@ -48,6 +48,14 @@ shell_scripts := find . \( -name .git -o -name .venv -o -name node_modules -o -p
 .PHONY: bench
 bench: $(installed)  ## measure what a start of the container costs
 	@$(venv) -m benchmarks.startup
+
+.PHONY: check-compatibility
+check-compatibility: $(installed)  ## does the index still have what the matrix says? (FULL=cu13-py312: install that line)
+	@$(venv) -m compatibility.check $(if $(FULL),--full '$(FULL)')
+
+.PHONY: docs
+docs: $(installed)  ## write docs/compatibility.md from compatibility/matrix.yaml
+	@$(venv) -m compatibility.docs
 
 .PHONY: engine
 engine: $(installed)  ## find a Docker Engine, or start a private one (Debian, as root)

@@ -48,6 +48,15 @@ def test_the_runtime_image_holds_nothing_that_only_the_build_needed(inspect):
     assert left == ""
 
 
+def test_onnx_runtime_reports_nothing_to_its_maker(project):
+    """A folder for its reports, with an id of the machine, appears at import where it would."""
+    for name in ("-c import onnxruntime", "script.py"):
+        done = project.run("docker", "compose", "run", "--rm", "app", *name.split(" ", 1))
+        assert done.returncode == 0, done.stderr
+
+    assert {path.name for path in (project.path / ".cache").iterdir()} == {".gitkeep"}
+
+
 def test_the_accelerator_s_packages_are_there_and_the_other_one_s_are_not(inspect):
     names = inspect(f"ls -d {VENV}/onnxruntime*.dist-info")
 

@@ -27,6 +27,14 @@ Findings = dict[str, str]
 
 
 @pytest.fixture(scope="module")
+def named(pytestconfig) -> Iterator[list[str]]:
+    """What the doctor named rightly; the number is reported."""
+    rightly: list[str] = []
+    yield rightly
+    report(pytestconfig, f"doctor: broken environments named: {len(rightly)} of 12")
+
+
+@pytest.fixture(scope="module")
 def cuda(base, pytestconfig) -> str:
     """A base image with CUDA's and cuDNN's file names."""
     report(pytestconfig, f"STAND-IN: {STAND_IN} has empty CUDA libraries, not NVIDIA's")
@@ -73,7 +81,7 @@ BROKEN_IMAGES = {
     "the wrong CUDA major": (
         "with-ca uv pip install onnxruntime-gpu==1.26.0",
         "cuda-major",
-        "onnxruntime-gpu 1.26.0",
+        "onnxruntime 1.26.0",
     ),
     "both ONNX Runtimes": (
         "with-ca uv pip install onnxruntime==1.31.1",
@@ -93,7 +101,7 @@ FAKE_SMI = '#!/bin/sh\necho "470.82.01, 8.6, NVIDIA GeForce RTX 3090"\n'
 
 
 @pytest.mark.parametrize(("command", "check", "words"), BROKEN_IMAGES.values(), ids=BROKEN_IMAGES)
-def test_a_build_fails_and_names(command, check, words, broken):
+def test_a_build_fails_and_names(command, check, words, broken, named):
     image = broken(command)
 
     code, found = doctor(image, "--build", "--entrypoint", "doctor")
@@ -101,6 +109,7 @@ def test_a_build_fails_and_names(command, check, words, broken):
     assert code == 1
     assert words in found[check]
     assert set(found) - {check} == CONSEQUENCES.get(check, set()) & set(found)
+    named.append(words)
 
 
 def test_the_build_of_a_project_ends_where_cudnn_is_missing(base, nvidia, tmp_path):
@@ -114,23 +123,25 @@ def test_the_build_of_a_project_ends_where_cudnn_is_missing(base, nvidia, tmp_pa
     assert "docker compose build" in log.partition("fix:")[2]
 
 
-def test_a_container_whose_home_is_closed_is_named(image):
+def test_a_container_whose_home_is_closed_is_named(image, named):
     code, found = doctor(image, "--entrypoint", "doctor", "--user", "1234:0", "-eHOME=/root", "-eUSER=app")
 
     assert (code, set(found)) == (1, {"folders"})
     assert "/root" in found["folders"]
+    named.append("a container whose home is closed")
 
 
-def test_a_container_whose_cache_is_closed_is_named(image, tmp_path):
+def test_a_container_whose_cache_is_closed_is_named(image, tmp_path, named):
     tmp_path.chmod(0o755)
 
     code, found = doctor(image, "--env", "USER_ID=1234", "--volume", f"{tmp_path}:/cache")
 
     assert (code, set(found)) == (1, {"folders"})
     assert "/cache" in found["folders"]
+    named.append("a container whose cache is closed")
 
 
-def test_a_container_whose_ids_do_not_own_the_project_is_named(image, folder):
+def test_a_container_whose_ids_do_not_own_the_project_is_named(image, folder, named):
     mount = f"{folder(1234, 1234)}:/code"
 
     code, found = doctor(image, "--env", "USER_ID=4321", "--env", "GROUP_ID=4321", "--volume", mount)
@@ -138,9 +149,10 @@ def test_a_container_whose_ids_do_not_own_the_project_is_named(image, folder):
     assert (code, set(found)) == (1, {"folders"})
     assert "1234:1234" in found["folders"]
     assert "USER_ID" in found["folders"]
+    named.append("a container whose ids do not own the project")
 
 
-def test_a_container_with_too_little_shared_memory_is_named(image, tmp_path):
+def test_a_container_with_too_little_shared_memory_is_named(image, tmp_path, named):
     """As `docker run` starts one, which does not read shm_size in compose.yaml."""
     facts = tmp_path / "environment.json"
     facts.write_text(json.dumps({**stack("inference", "cu13-py312").doctor, "shared_memory_mib": 1024}))
@@ -152,9 +164,10 @@ def test_a_container_with_too_little_shared_memory_is_named(image, tmp_path):
     assert (code, set(found)) == (1, {"shared-memory"})
     assert "shm_size" in found["shared-memory"]
     assert enough == 0
+    named.append("a container with too little shared memory")
 
 
-def test_a_driver_that_is_too_old_is_named(nvidia, tmp_path):
+def test_a_driver_that_is_too_old_is_named(nvidia, tmp_path, named):
     smi = tmp_path / "nvidia-smi"
     smi.write_text(FAKE_SMI)
     smi.chmod(0o755)
@@ -164,14 +177,16 @@ def test_a_driver_that_is_too_old_is_named(nvidia, tmp_path):
     assert code == 1
     assert "470.82.01" in found["driver"]
     assert "580.65.06" in found["driver"]
+    named.append("a driver that is too old")
 
 
-def test_a_reservation_that_gave_no_gpu_is_named(nvidia):
+def test_a_reservation_that_gave_no_gpu_is_named(nvidia, named):
     code, found = doctor(IMAGE, "--env", "NVIDIA_VISIBLE_DEVICES=all")
 
     assert code == 1
     assert "NVIDIA_VISIBLE_DEVICES=all" in found["gpu"]
     assert "ACCELERATOR=cpu" in found["gpu"]
+    named.append("a reservation that gave no gpu")
 
 
 def test_healthy_environments_raise_no_alarm(image, nvidia):

@@ -6,12 +6,14 @@ The table at the end of the tests' output is made here.
 from __future__ import annotations
 
 import itertools
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cookiecutter.exceptions import FailedHookException
 
 from compatibility.matrix import load, unserved
 from tests.conftest import BakedProject, generate
@@ -41,7 +43,9 @@ def test_an_environment_of_a_line_works_and_agrees_with_itself(
     """Without a GPU, so with the packages for a CPU; the stand-ins are named in the summary."""
     done = table.setdefault((line, environment), [])
     if unserved(MATRIX, environment, line):
-        pytest.xfail("refused before anything is written: see tests/generation/test_compatibility.py")
+        with pytest.raises(FailedHookException, match="cannot be had"):
+            generate(tmp_path, environment=environment, cuda=line)
+        return
     settings = {"ACCELERATOR": "cpu"}
     if environment == "training-ngc":
         settings["BASE_IMAGE"] = request.getfixturevalue("ngc_image")
@@ -66,8 +70,22 @@ def test_an_environment_of_a_line_works_and_agrees_with_itself(
         done.append("doctor")
 
         succeed(project, *RUN, "pytest", **settings)
+        if environment == "training-ngc":
+            assert_what_the_image_brings_is_used(project, settings)
     finally:
         project.run("docker", "compose", "down", "--rmi", "local", **settings)
+
+
+def test_nvidia_s_image_without_cuda_in_its_pytorch_is_refused(ngc_image, pytorch, tmp_path):
+    project = generate(tmp_path, project="capy-env-training-ngc", environment="training-ngc")
+    pytorch.use_in(project)
+
+    command = ["docker", "compose", "build", "--progress", "plain"]
+    done = project.run(*command, ACCELERATOR="nvidia", BASE_IMAGE=ngc_image)
+
+    log = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert re.search(r"PROBLEM +cuda-major +torch .*without CUDA", log), log
 
 
 RUN = ("docker", "compose", "run", "--rm", "app")
@@ -91,6 +109,18 @@ def succeed(project: BakedProject, *command: str, **settings: str) -> str:
     done = project.run(*command, **settings)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def assert_what_the_image_brings_is_used(project: BakedProject, settings: dict[str, str]) -> None:
+    """PyTorch, NumPy and OpenCV are the image's; what it lacks, and the tools, are the environment's."""
+    places = "import torch, numpy, cv2, sklearn; print(torch.__file__, numpy.__file__, cv2.__file__)"
+    image = succeed(project, *RUN, "-c", places, **settings).split()
+    own = succeed(project, *RUN, "sh", "-c", "which pytest; uv pip list --quiet", **settings)
+
+    assert [path.startswith("/usr/local/lib/python3") for path in image] == [True] * 3
+    assert own.startswith("/opt/venv/bin/pytest\n")
+    assert "scikit-learn" in own
+    assert not {"torch", "numpy", "opencv-python-headless"} & set(own.split())
 
 
 def assert_the_result_is_the_owner_s(project: BakedProject, environment: str, output: str) -> None:

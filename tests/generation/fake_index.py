@@ -1,4 +1,4 @@
-"""A package index on this machine, with small wheels that agree with the matrix until a test changes something."""
+"""A package index on the loopback; its small wheels agree with the matrix until a test changes something."""
 
 from __future__ import annotations
 
@@ -121,6 +121,7 @@ def served(index: FakeIndex) -> Iterator[FakeIndex]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # a whole answer at once
 
         def do_GET(self) -> None:
             parts = self.path.strip("/").split("/")
@@ -159,7 +160,11 @@ def served(index: FakeIndex) -> Iterator[FakeIndex]:
         def log_message(self, *_: object) -> None:
             """Print nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, *_: object) -> None:
+            """Print nothing where a client hangs up: uv does."""
+
+    server = Server(("127.0.0.1", 0), Handler)
     index.port = server.server_port
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:

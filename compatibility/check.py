@@ -1,0 +1,127 @@
+"""Does the package index still have what matrix.yaml says?
+
+python -m compatibility.check               every line, from what the index tells; a few seconds
+python -m compatibility.check --full LINE   one line's real packages for a GPU, installed and examined
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from compatibility import facts, full
+from compatibility.facts import Line
+from compatibility.index import CannotAsk, Changed, Index, users_index
+from compatibility.matrix import load
+
+NOT_ASKED = "Images, drivers and architectures are not on the index: {} are as their sources said."
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fact of one line: what the matrix says and, where that is no longer so, what the index says."""
+
+    line: str
+    fact: str
+    value: str
+    change: str = ""
+
+
+def check(index: Index, matrix: dict) -> Iterator[Finding]:
+    """Yield what the index says about each fact, as the answers come. Raises CannotAsk."""
+    lines = [Line(name, matrix, index) for name in matrix["lines"]]
+    questions = [(line, fact, ask) for line in lines for fact, ask in facts.questions(line).items()]
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        # first: an index that does not answer is known before anything else is asked
+        list(pool.map(index.files, {name for line in lines for name in line.distributions}))
+        asked = [pool.submit(answer, *question) for question in questions]
+        try:
+            for done in track(
+                as_completed(asked),
+                "asking the package index",
+                total=len(asked),
+                console=Console(stderr=True),
+                transient=True,
+                disable=not sys.stderr.isatty(),
+            ):
+                yield done.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def answer(line: Line, fact: str, ask: Callable[[Line], None]) -> Finding:
+    """Ask about one fact of a line. Raises CannotAsk."""
+    try:
+        ask(line)
+    except Changed as change:
+        return Finding(line.name, fact, line.shown(fact), str(change))
+    return Finding(line.name, fact, line.shown(fact))
+
+
+def table(findings: list[Finding]) -> Table:
+    """Return the findings as a person reads them, those of a line together."""
+    shown = Table("line", "fact", "the matrix says", "the index says")
+    previous = ""
+    for finding in findings:
+        if previous and finding.line != previous:
+            shown.add_section()
+        shown.add_row(
+            finding.line if finding.line != previous else "",
+            finding.fact,
+            finding.value,
+            f"[red]{finding.change}[/]" if finding.change else "[green]ok[/]",
+        )
+        previous = finding.line
+    return shown
+
+
+def ask_the_index() -> int:
+    """Print the table of every line; 1 where a fact is no longer so. Raises CannotAsk."""
+    matrix, index = load(), users_index()
+    say(f"asking the package index about {len(matrix['lines'])} lines")
+    order = list(matrix["lines"])
+    findings = sorted(check(index, matrix), key=lambda finding: (order.index(finding.line), finding.fact))
+    # a log is as wide as its longest row
+    Console(width=None if sys.stdout.isatty() else 160).print(table(findings))
+    asked = {finding.fact for finding in findings}
+    others = [name for name, fact in matrix["lines"][order[0]].items() if isinstance(fact, dict)]
+    print(NOT_ASKED.format(", ".join(name for name in others if name not in asked)))
+    changed = [finding for finding in findings if finding.change]
+    for finding in changed:
+        say(f"{finding.line}: {finding.fact} is {finding.value} in the matrix, but {finding.change}")
+    return int(bool(changed))
+
+
+def say(text: str) -> None:
+    """Print one line of progress, or of failure, on stderr; stdout belongs to results."""
+    print(f"check-compatibility: {text}", file=sys.stderr, flush=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run what the command line asks for; what the reader can mend, and Ctrl-C, become one line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m compatibility.check", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("--full", metavar="LINE", help="install this line's real packages and examine them")
+    line = parser.parse_args(arguments).full
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # cleans up as Ctrl-C does
+    try:
+        return full.examine(line, say) if line else ask_the_index()
+    except CannotAsk as error:
+        say(str(error))
+        return 1
+    except KeyboardInterrupt:
+        say("interrupted; nothing was left behind")
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

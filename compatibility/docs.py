@@ -1,0 +1,203 @@
+"""Writes docs/compatibility.md from matrix.yaml: `make docs`. A test asks whether the file is fresh."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from compatibility.matrix import load, unserved
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "compatibility.md"
+
+HEAD = """\
+<!-- Written by `make docs` from compatibility/matrix.yaml: change that file, not this one. -->
+# Which versions agree
+
+ONNX Runtime and PyTorch are each built for one major version of CUDA and one of cuDNN. Libraries of one
+major never serve the other; minor versions of one major do serve each other. In one process both frameworks
+must therefore be built for the same two majors, on a Python for which both have a wheel, under a driver
+that is new enough. Such a set is called a **line** here. It was verified as a whole, and you choose it as a
+whole: `cuda` is the question, and no version of a single package is asked.
+
+No installer checks that. The CUDA of a package is not part of what pip or uv compare, and both projects
+change it from one release to the next: a wrong pair installs without an error. One of the two then runs on
+the CPU without a word, or stops when the first kernel needs a library that is not there. With the extras
+for CUDA, a wrong pair even brings two packages of cuDNN that write the same files. Sometimes a pinned
+version is removed from the index. So `make check-compatibility` compares the lines with the index, and a
+workflow does so every week.
+"""
+
+ENVIRONMENTS_HEAD = """\
+Where CUDA and cuDNN come from decides whether there is one copy of them. PyTorch's wheels bring their own,
+so an environment with them starts from an image without cuDNN. An environment without them takes what
+NVIDIA's image has.
+"""
+
+GPUS_HEAD = """\
+Which frameworks have code for a GPU. Code for one architecture also serves later ones of the same major
+(8.6 serves 8.9), but not where its name ends in *a*. Where a GPU has a `*`, its code is compiled from PTX
+when it is first used: that takes a while, once. Names: NVIDIA's lists of
+[current](https://developer.nvidia.com/cuda-gpus) and [older](https://developer.nvidia.com/cuda-legacy-gpus)
+GPUs, 2026-11-23; not all are repeated here.
+"""
+
+SOURCES_HEAD = """\
+*Measured*: found in the packages themselves. *Read*: somebody documents it. *Inferred*: it follows from
+something that was read, and nobody has tried it. None of it was run on each of these GPUs.
+"""
+
+# Architecture, and GPUs that have it: a selection of NVIDIA's two lists.
+GPUS = {
+    "6.0": "P100",
+    "6.1": "GTX 10, P4, P40",
+    "7.0": "V100, Titan V",
+    "7.5": "T4, GTX 16, RTX 20, Quadro RTX",
+    "8.0": "A100, A30",
+    "8.6": "RTX 30, A2, A10, A40, RTX A6000",
+    "8.9": "RTX 40, L4, L40, L40S, RTX 6000 Ada",
+    "9.0": "H100, H200, GH200",
+    "10.0": "B200, GB200",
+    "10.3": "B300, GB300",
+    "12.0": "RTX 50, RTX PRO 6000 Blackwell",
+    "12.1": "GB10 (DGX Spark)",
+}
+FRAMEWORKS = {"onnxruntime": "ONNX Runtime", "torch": "PyTorch"}
+# The rows of the first table, and how they are called there.
+ROWS = {
+    "cuda": "CUDA",
+    "cudnn": "cuDNN",
+    "minimum_driver": "driver, at least",
+    "ubuntu": "Ubuntu",
+    "python": "Python in the image",
+    "lowest_python": "Python, at least",
+    "onnxruntime": "ONNX Runtime",
+    "onnxruntime_architectures": "its GPU code",
+    "onnxruntime_lazy_libraries": "what it opens late",
+    "torch": "PyTorch",
+    "torch_cuda": "its CUDA",
+    "torch_cudnn": "its cuDNN",
+    "torch_architectures": "its GPU code",
+    "opencv": "OpenCV, headless",
+    "numpy": "NumPy",
+    "scikit_learn": "scikit-learn",
+    "onnx": "ONNX",
+    "onnxscript": "ONNX Script",
+    "cudnn_image": "image with CUDA and cuDNN",
+    "wheels_image": "image for CUDA from wheels",
+    "ngc_image": "NVIDIA's PyTorch image",
+    "cpu_image": "image without a GPU",
+}
+
+
+def page(matrix: dict[str, Any]) -> str:
+    """Return the whole text."""
+    lines, environments = matrix["lines"], matrix["environments"]
+    parts = [
+        HEAD,
+        "## The lines\n",
+        *table(["", *lines], ([title, *facts(lines, name)] for name, title in ROWS.items())),
+        *table(["", *lines], [["status", *(line["status"] for line in lines.values())]])[2:],
+        "",
+        "## The environments\n",
+        ENVIRONMENTS_HEAD,
+        *table(
+            ["", *lines],
+            ([f"`{name}`", *(origin(matrix, name, line) for line in lines)] for name in environments),
+        ),
+        *("", *refusals(matrix), ""),
+        "## The GPUs\n",
+        GPUS_HEAD,
+        *table(
+            ["", "for example", *lines],
+            ([gpu, names, *(served(line, gpu) for line in lines.values())] for gpu, names in GPUS.items()),
+        ),
+        "",
+        "## How each fact is known\n",
+        SOURCES_HEAD,
+        *table(
+            ["source", "how", "facts", "looked up"],
+            (
+                [f"[{item['text']}]({item['url']})", item["how"], *used(lines, name)]
+                for name, item in matrix["sources"].items()
+            ),
+        ),
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def table(head: list[str], rows: Iterable[list[str]]) -> list[str]:
+    """Return the lines of a table."""
+    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
+
+
+def facts(lines: dict[str, Any], name: str) -> list[str]:
+    """Return a fact of each line as a reader wants it."""
+    values = [line[name]["value"] for line in lines.values()]
+    return [(", ".join(value) if isinstance(value, list) else str(value or "")) or "none" for value in values]
+
+
+def origin(matrix: dict[str, Any], environment: str, line: str) -> str:
+    """Return where CUDA comes from in an environment of a line, or that there is no such pair."""
+    if unserved(matrix, environment, line):
+        return "not to be had"
+    return {
+        "image": "NVIDIA's image, with cuDNN",
+        "wheels": "packages (wheels)",
+        "ngc": "NVIDIA's PyTorch image",
+    }[matrix["environments"][environment]["cuda_from"]]
+
+
+def refusals(matrix: dict[str, Any]) -> list[str]:
+    """Return for each pair that cannot be had: why, and what can."""
+    pairs = [(name, line) for name in matrix["environments"] for line in matrix["lines"]]
+    return [
+        f"`{name}` with `{line}`: {why}." for name, line in pairs if (why := unserved(matrix, name, line))
+    ]
+
+
+def served(line: dict[str, Any], gpu: str) -> str:
+    """Return the frameworks of a line that have code for a GPU, `*` after those that compile it first."""
+    found = {name: code_for(gpu, line[f"{name}_architectures"]["value"]) for name in FRAMEWORKS}
+    names = [FRAMEWORKS[name] + mark for name, mark in found.items() if mark is not None]
+    same = len(names) == len(FRAMEWORKS) and len(set(found.values())) == 1
+    return f"both{found['torch']}" if same else ", ".join(names) or "none"
+
+
+def code_for(gpu: str, architectures: list[str]) -> str | None:
+    """Return "" where one of the architectures serves a GPU as it is, "*" where its PTX does, else None."""
+    wanted = numbers(gpu)
+    older = [name for name in architectures if numbers(name) <= wanted]
+    ready = [
+        name
+        for name in older
+        if not name.endswith("+PTX") and numbers(name)[0] == wanted[0]
+        if numbers(name) == wanted or not name.endswith("a")
+    ]
+    return "" if ready else "*" if any(name.endswith("+PTX") for name in older) else None
+
+
+def numbers(architecture: str) -> tuple[int, int]:
+    """Return what can be compared: 12.0a is (12, 0)."""
+    major, minor = re.match(r"(\d+)\.(\d+)", architecture).groups()
+    return int(major), int(minor)
+
+
+def used(lines: dict[str, Any], source: str) -> list[str]:
+    """Return the facts that a source tells, with lines where it does not tell all, and the oldest date."""
+    where: dict[str, list[str]] = {}
+    dates = []
+    for line, entry in lines.items():
+        for name, fact in entry.items():
+            if isinstance(fact, dict) and fact["source"] == source:
+                where.setdefault(name, []).append(line)
+                dates.append(str(fact["date"]))
+    names = [name if len(its) == len(lines) else f"{name} ({', '.join(its)})" for name, its in where.items()]
+    return [", ".join(names), min(dates, default="")]
+
+
+if __name__ == "__main__":
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text(page(load()), encoding="utf-8")
+    print(f"docs/{PAGE.name} is written")

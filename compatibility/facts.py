@@ -1,0 +1,186 @@
+"""What the package index is asked about each fact of a line; `questions` lists it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.parser import HeaderParser
+from functools import partial
+from typing import Any
+
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from compatibility.index import Changed, Index, Target
+from compatibility.matrix import DISTRIBUTIONS, extras
+
+# The packages of a pinned fact: with a GPU and without.
+PINNED = {"onnxruntime": ("onnxruntime-gpu", "onnxruntime"), "torch": ("torch",)}
+OLDEST_PYTHON = 8  # 3.8: whatever is older is nobody's any more
+METADATA = r"[^/]+\.dist-info/METADATA"
+TOGETHER = "full, together"  # the fact that no single package tells
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the matrix, and the index that is asked about it."""
+
+    name: str
+    matrix: dict[str, Any]
+    index: Index
+
+    def value(self, fact: str) -> Any:
+        """Return what the matrix says."""
+        return self.matrix["lines"][self.name][fact]["value"]
+
+    def shown(self, fact: str) -> str:
+        """Return what the matrix says, for a table."""
+        return "one cuDNN" if fact == TOGETHER else str(self.value(fact))
+
+    def target(self, python: str = "") -> Target:
+        """Return another Python, by default the line's own, on its Ubuntu."""
+        return Target(python or self.value("python"), self.value("ubuntu"))
+
+    @property
+    def ranges(self) -> list[str]:
+        """Return the packages that are not pinned, by their names in the matrix."""
+        packages = {name for use in self.matrix["environments"].values() for name in use["packages"]}
+        return sorted(packages - set(PINNED))
+
+    @property
+    def distributions(self) -> list[str]:
+        """Return every package that is asked about, as the index calls it."""
+        pinned = [name for names in PINNED.values() for name in names]
+        return [*pinned, *(DISTRIBUTIONS.get(name, name) for name in self.ranges)]
+
+    def text(self, name: str, fact: str, pattern: str) -> str:
+        """Return the text of a file in the wheel of the pinned version of a package."""
+        wheel = self.index.wheel(name, self.value(fact), self.target())
+        return self.index.read(wheel, pattern)
+
+    def needs(self, name: str, fact: str) -> list[Requirement]:
+        """Return what the pinned version of a package requires."""
+        headers = HeaderParser().parsestr(self.text(name, fact, METADATA))
+        return [Requirement(text) for text in headers.get_all("Requires-Dist", [])]
+
+
+def questions(line: Line) -> dict[str, Callable[[Line], None]]:
+    """Return what to ask about which fact: each raises Changed where that is no longer so, or CannotAsk."""
+    return {
+        **{fact: partial(pinned, fact=fact) for fact in PINNED},
+        **{fact: partial(available, fact=fact) for fact in line.ranges},
+        "lowest_python": lowest_python,
+        "cuda": cuda,
+        "cudnn": cudnn,
+        "torch_cuda": torch_cuda,
+        "torch_cudnn": torch_cudnn,
+        TOGETHER: together,
+    }
+
+
+def pinned(line: Line, fact: str) -> None:
+    """The version is there, and has a wheel for the line's Python."""
+    for name in PINNED[fact]:
+        line.index.wheel(name, line.value(fact), line.target())
+
+
+def available(line: Line, fact: str) -> None:
+    """The range holds a version with a wheel for the line's Python."""
+    line.index.newest(DISTRIBUTIONS.get(fact, fact), line.value(fact), line.target())
+
+
+def lowest_python(line: Line) -> None:
+    """It is the lowest Python for which every package has a wheel."""
+    newest = int(line.value("python").split(".")[1])
+    for minor in range(OLDEST_PYTHON, newest + 1):
+        if not missing_wheels(line, f"3.{minor}"):
+            found = f"3.{minor}"
+            break
+    else:
+        raise Changed(f"not even Python {line.value('python')} has every wheel")
+    if found != line.value("lowest_python"):
+        missing = missing_wheels(line, line.value("lowest_python"))
+        reason = missing[0] if missing else f"every package has a wheel for {found}"
+        raise Changed(f"it is {found} ({reason})")
+
+
+def missing_wheels(line: Line, python: str) -> list[str]:
+    """Return what there is no wheel of for a Python. Raises CannotAsk."""
+    missing, target = [], line.target(python)
+    asked = [partial(line.index.wheel, name, line.value(fact)) for fact in PINNED for name in PINNED[fact]]
+    asked += [
+        partial(line.index.newest, DISTRIBUTIONS.get(fact, fact), line.value(fact)) for fact in line.ranges
+    ]
+    for ask in asked:
+        try:
+            ask(target)
+        except Changed as change:
+            missing.append(str(change))
+    return missing
+
+
+def cuda(line: Line) -> None:
+    """ONNX Runtime was built for the line's CUDA, and its extra `cuda` asks for packages of that CUDA."""
+    built = line.text("onnxruntime-gpu", "onnxruntime", r"onnxruntime/capi/build_and_package_info\.py")
+    version = re.search(r"^cuda_version *= *'([\d.]+)'", built, re.MULTILINE)
+    if not version or Version(version[1]).major != line.value("cuda"):
+        raise Changed(f"onnxruntime-gpu was built for CUDA {version[1] if version else '?'}")
+    refuse_other_majors(line, "cuda", r"nvidia-cuda-[a-z]+", line.value("cuda"))
+
+
+def cudnn(line: Line) -> None:
+    """ONNX Runtime's extra `cudnn` asks for the line's cuDNN, in the package for the line's CUDA."""
+    refuse_other_majors(line, "cudnn", r"nvidia-cudnn", line.value("cudnn"))
+
+
+def refuse_other_majors(line: Line, extra: str, pattern: str, major: int) -> None:
+    """Compare the packages of an extra of onnxruntime-gpu: their majors, and the CUDA in their names.
+
+    Raises Changed, also where the extra names none of them.
+    """
+    needs = line.needs("onnxruntime-gpu", "onnxruntime")
+    named = [need for need in needs if need.marker and need.marker.evaluate({"extra": extra})]
+    found = [(need, re.fullmatch(rf"{pattern}(?:-cu(\d+))?", need.name)) for need in named]
+    found = [(need, match) for need, match in found if match]
+    if not found:
+        raise Changed(f"onnxruntime-gpu[{extra}] asks for no package like {pattern}")
+    for need, match in found:
+        if match[1] not in (None, str(line.value("cuda"))) or not asks_for(need, major):
+            raise Changed(f"onnxruntime-gpu[{extra}] asks for {need.name}{need.specifier}")
+
+
+def asks_for(need: Requirement, major: int) -> bool:
+    """Return whether a requirement such as `~=13.0` is for that major version."""
+    return {Version(part.version).major for part in need.specifier} == {major}
+
+
+def torch_cuda(line: Line) -> None:
+    """PyTorch was built for that CUDA."""
+    built = line.text("torch", "torch", r"torch/version\.py")
+    version = re.search(r"^cuda\b[^=\n]*= *'([\d.]+)'", built, re.MULTILINE)
+    found = version[1] if version else "none"
+    if found != line.value("torch_cuda"):
+        raise Changed(f"torch was built for CUDA {found}")
+
+
+def torch_cudnn(line: Line) -> None:
+    """PyTorch asks for that cuDNN, in the package for the line's CUDA."""
+    wanted = f"nvidia-cudnn-cu{line.value('cuda')}=={line.value('torch_cudnn')}"
+    needs = line.needs("torch", "torch")
+    found = [f"{need.name}{need.specifier}" for need in needs if need.name.startswith("nvidia-cudnn")]
+    if found != [wanted]:
+        raise Changed(f"torch asks for {' and '.join(found) or 'no cuDNN'}")
+
+
+def together(line: Line) -> None:
+    """All packages of `full` go together, for the line's Python and the lowest, with one cuDNN."""
+    use = line.matrix["environments"]["full"]
+    values = {fact: line.value(fact) for fact in (*PINNED, *line.ranges)}
+    wanted = [*extras(use, values)[0]]
+    wanted += [DISTRIBUTIONS.get(name, name) + values[name] for name in use["packages"] if name not in PINNED]
+    for python in dict.fromkeys((line.value("python"), line.value("lowest_python"))):
+        packages = line.index.resolve(wanted, line.target(python))
+        cudnns = [package for package in packages if package.startswith("nvidia-cudnn")]
+        if len(cudnns) != 1:
+            raise Changed(f"for Python {python}: {' and '.join(cudnns) or 'no cuDNN'}")

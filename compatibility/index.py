@@ -1,0 +1,198 @@
+"""The package index, asked with pip's and uv's own settings: pages, parts of wheels, resolutions."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import requests
+from packaging.specifiers import SpecifierSet
+from packaging.tags import Tag, compatible_tags, cpython_tags
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+from pypi_simple import DistributionPackage, NoSuchProjectError, PyPISimple
+from remotezip import RemoteZip, RemoteZipError
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
+
+PUBLIC = "https://pypi.org/simple/"
+UV = Path(sys.executable).with_name("uv")
+SECONDS = 60
+# The C library of each Ubuntu: it decides which wheels can be installed there.
+GLIBC_MINOR = {"22.04": 35, "24.04": 39}
+OLDER_NAMES = ("manylinux2014_x86_64", "manylinux2010_x86_64", "manylinux1_x86_64")
+
+
+class CannotAsk(Exception):
+    """The question got no answer, which says nothing about the matrix; the message is one line."""
+
+
+class Changed(Exception):
+    """The index no longer has what the matrix says; the message is what it has instead."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A Python on an Ubuntu, which decides the wheels that serve."""
+
+    python: str
+    ubuntu: str
+
+    @property
+    def platform(self) -> str:
+        """Return the name that uv has for it."""
+        return f"x86_64-manylinux_2_{GLIBC_MINOR[self.ubuntu]}"
+
+    @cached_property
+    def tags(self) -> frozenset[Tag]:
+        """Return the tags of the wheels that can be installed."""
+        version = tuple(map(int, self.python.split(".")))
+        minors = range(GLIBC_MINOR[self.ubuntu], 4, -1)
+        platforms = [*(f"manylinux_2_{minor}_x86_64" for minor in minors), *OLDER_NAMES]
+        interpreter = f"cp{version[0]}{version[1]}"
+        return frozenset(
+            [*cpython_tags(version, platforms=platforms), *compatible_tags(version, interpreter, platforms)]
+        )
+
+
+@dataclass
+class Index:
+    """A package index; each of its pages is kept."""
+
+    url: str
+    session: requests.Session
+    pages: dict[str, list[DistributionPackage]] = field(default_factory=dict)
+
+    def files(self, name: str) -> list[DistributionPackage]:
+        """Return all files of a package; none where the index does not have it. Raises CannotAsk."""
+        if name not in self.pages:
+            self.pages[name] = self._page(name)
+        return self.pages[name]
+
+    def _page(self, name: str) -> list[DistributionPackage]:
+        try:
+            page = PyPISimple(self.url, session=self.session).get_project_page(name, timeout=SECONDS)
+        except NoSuchProjectError:
+            return []
+        except (requests.RequestException, ValueError) as error:
+            raise self._unreachable(error) from None
+        return page.packages
+
+    def release(self, name: str, version: str) -> list[DistributionPackage]:
+        """Return the files of one version. Raises Changed where it has gone or was yanked, and CannotAsk."""
+        found = [file for file in self.files(name) if file.version == version]
+        if not found:
+            raise Changed(f"{name} {version} has gone from the index")
+        yanked = [file for file in found if file.is_yanked]
+        if yanked:
+            raise Changed(f"{name} {version} was yanked: {yanked[0].yanked_reason or 'no reason given'}")
+        return found
+
+    def wheel(self, name: str, version: str, target: Target) -> DistributionPackage:
+        """Return the wheel of a version that serves. Raises Changed where there is none, and CannotAsk."""
+        for file in self.release(name, version):
+            if serves(file, target):
+                return file
+        raise Changed(f"{name} {version} has no wheel for Python {target.python}")
+
+    def newest(self, name: str, versions: str, target: Target) -> DistributionPackage:
+        """Return the newest wheel in a range (`>=2,<3`) that serves.
+
+        Raises Changed where none does, and CannotAsk.
+        """
+        wanted = SpecifierSet(versions)
+        fitting = [
+            (parse_wheel_filename(file.filename)[1], file)
+            for file in self.files(name)
+            if not file.is_yanked and wanted.contains(file.version or "0") and serves(file, target)
+        ]
+        if not fitting:
+            raise Changed(f"{name}{versions} has no wheel for Python {target.python}")
+        return max(fitting, key=lambda pair: pair[0])[1]
+
+    def read(self, wheel: DistributionPackage, pattern: str) -> str:
+        """Return the text of the first file in a wheel whose name matches; only that part is downloaded.
+
+        Raises Changed where the wheel has no such file, and CannotAsk.
+        """
+        try:
+            with RemoteZip(wheel.url, session=self.session, timeout=SECONDS) as archive:
+                names = [name for name in archive.namelist() if re.fullmatch(pattern, name)]
+                if not names:
+                    raise Changed(f"{wheel.filename} has no {pattern}")
+                return archive.read(names[0]).decode()
+        except (requests.RequestException, RemoteZipError) as error:
+            raise self._unreachable(error) from None
+
+    def resolve(self, requirements: Iterable[str], target: Target) -> list[str]:
+        """Return the requirements and all that they need, as `name==version`.
+
+        Raises Changed where they cannot be installed together, and CannotAsk.
+        """
+        options = ["--default-index", self.url, "--only-binary", ":all:"]
+        options += ["--python-version", target.python, "--python-platform", target.platform]
+        # nothing is built, so any Python will do: without these two uv downloads the target's
+        options += ["--python", sys.executable, "--no-python-downloads"]
+        options += ["--no-header", "--no-annotate", "--quiet", "--color", "never"]
+        done = subprocess.run(
+            [UV, "pip", "compile", "-", *options],
+            input="\n".join(requirements),
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode == 1:  # uv's own code for: no solution
+            words = done.stderr.encode("ascii", "ignore").decode()  # without the lines that uv draws
+            raise Changed(" ".join(words.split()))
+        if done.returncode:
+            raise self._unreachable(done.stderr)
+        return done.stdout.split()
+
+    def _unreachable(self, error: object) -> CannotAsk:
+        lines = str(error).strip().splitlines() or ["no reason given"]
+        reason = without_password(lines[-1].removeprefix("  cause: "))
+        return CannotAsk(f"the package index {without_password(self.url)} gives no answer: {reason}")
+
+
+def serves(file: DistributionPackage, target: Target) -> bool:
+    """Return whether a file is a wheel that can be installed for this Python."""
+    try:
+        tags = parse_wheel_filename(file.filename)[3]
+    except InvalidWheelFilename:
+        return False
+    return bool(tags & target.tags) and SpecifierSet(file.requires_python or "").contains(target.python)
+
+
+def users_index() -> Index:
+    """Return the index that uv or pip would ask here, through their proxy, with their certificates."""
+    pip = pip_settings()
+    url = os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("UV_INDEX_URL") or pip.get("index-url", PUBLIC)
+    session = requests.Session()
+    retries = Retry(2, backoff_factor=0.5, status_forcelist=(502, 503, 504))
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, HTTPAdapter(max_retries=retries, pool_maxsize=16))
+    if certificates := pip.get("cert") or os.environ.get("SSL_CERT_FILE"):
+        session.verify = certificates
+    if proxy := pip.get("proxy"):
+        session.proxies = {"http": proxy, "https": proxy}
+    return Index(url, session)
+
+
+def pip_settings() -> Mapping[str, str]:
+    """Return what pip was told in its files and its environment: `{"index-url": …}`; the environment wins."""
+    listed = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True
+    ).stdout
+    found = re.findall(r"^(:env:|global|install)\.([a-z-]+)=(.+)$", listed, re.MULTILINE)
+    ordered = sorted(found, key=lambda setting: ("global", "install", ":env:").index(setting[0]))
+    return {name: ast.literal_eval(value) for _, name, value in ordered}
+
+
+def without_password(text: str) -> str:
+    """Return a text in which no address names a user."""
+    return re.sub(r"//[^/@\s]+@", "//", text)

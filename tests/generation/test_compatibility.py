@@ -1,0 +1,198 @@
+"""The matrix holds together, the questions are its own, and what is written from it is fresh."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from compatibility import docs, facts
+from compatibility.index import GLIBC_MINOR
+from compatibility.matrix import FRAMEWORKS, MATRIX, load, unserved
+from tests.conftest import TEMPLATE, run_cookiecutter
+from tests.generation.conftest import contents
+
+LINES = load()["lines"]
+ENVIRONMENTS = load()["environments"]
+QUESTIONS = json.loads((TEMPLATE / "cookiecutter.json").read_text())
+SCHEMA = MATRIX.with_name("matrix.schema.json")
+PAIRS = [(name, line) for name in ENVIRONMENTS for line in LINES]
+UNSERVED = [pair for pair in PAIRS if unserved(load(), *pair)]
+
+# A fault, made in the first line or in the whole, and a word of the schema's complaint.
+FAULTS: dict[str, Callable[[dict, dict], object]] = {
+    "a fact that there is not": lambda matrix, line: line.update(cudn=line["cudnn"]),
+    "a missing fact": lambda matrix, line: line.pop("torch"),
+    "a fact without a source": lambda matrix, line: line["torch"].pop("source"),
+    "a fact without a date": lambda matrix, line: line["torch"].pop("date"),
+    "a fact with something else": lambda matrix, line: line["torch"].update(note="x"),
+    "a date that is none": lambda matrix, line: line["torch"].update(date="yesterday"),
+    "a version that YAML reads as a number": lambda matrix, line: line["python"].update(value=3.1),
+    "a range where a version is pinned": lambda matrix, line: line["onnxruntime"].update(value=">=1.30"),
+    "a pin where a range is wanted": lambda matrix, line: line["numpy"].update(value="2.1.0"),
+    "a CUDA with a minor": lambda matrix, line: line["cuda"].update(value="13.0"),
+    "an architecture in NVIDIA's other spelling": lambda matrix, line: line["torch_architectures"].update(
+        value=["sm_90"]
+    ),
+    "no architecture": lambda matrix, line: line["torch_architectures"].update(value=[]),
+    "an image with cuDNN's place empty": lambda matrix, line: line["cudnn_image"].update(value=None),
+    "no NGC image and no reason": lambda matrix, line: line["ngc_image"].update(value=None),
+    "an unknown status": lambda matrix, line: line.update(status="old"),
+    "an empty label": lambda matrix, line: line.update(label=""),
+    "a line that is not named for CUDA and Python": lambda matrix, line: matrix["lines"].update(mine=line),
+    "a source with no address": lambda matrix, line: next(iter(matrix["sources"].values())).pop("url"),
+    "a source that is hearsay": lambda matrix, line: next(iter(matrix["sources"].values())).update(
+        how="heard"
+    ),
+    "CUDA from nowhere": lambda matrix, line: matrix["environments"]["full"].update(cuda_from="luck"),
+    "a package without a fact": lambda matrix, line: matrix["environments"]["full"]["packages"].append("jax"),
+    "something beside the three parts": lambda matrix, line: matrix.update(notes=[]),
+}
+
+
+@pytest.fixture(scope="module")
+def complaints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What the schema says of the matrix (its key is empty) and of each copy with a fault; asked once."""
+    folder = tmp_path_factory.mktemp("faults")
+    named = {"": MATRIX}
+    for number, (name, spoil) in enumerate(FAULTS.items()):
+        matrix = copy.deepcopy(load())
+        spoil(matrix, next(iter(matrix["lines"].values())))
+        named[name] = folder / f"{number}.yaml"
+        named[name].write_text(yaml.safe_dump(matrix, sort_keys=False))
+    command = [sys.executable, "-m", "check_jsonschema", "--schemafile", SCHEMA, "--output-format", "json"]
+    done = subprocess.run([*command, *named.values()], capture_output=True, text=True)
+    errors = json.loads(done.stdout)["errors"]
+    return {
+        name: "; ".join(error["message"] for error in errors if Path(error["filename"]) == path)
+        for name, path in named.items()
+    }
+
+
+def test_the_matrix_is_as_its_schema_says(complaints):
+    assert complaints[""] == ""
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_schema_refuses(complaints, fault):
+    assert complaints[fault] != ""
+
+
+def facts_of(line: str) -> dict[str, dict]:
+    """Return the facts of a line by their names."""
+    return {name: fact for name, fact in LINES[line].items() if isinstance(fact, dict)}
+
+
+def test_every_source_of_a_fact_is_there_and_every_source_is_used():
+    used = {fact["source"] for line in LINES for fact in facts_of(line).values()}
+
+    assert used == set(load()["sources"])
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_a_line_is_one_cuda_and_one_cudnn(line):
+    value = {name: fact["value"] for name, fact in facts_of(line).items()}
+    cuda, python = value["cuda"], value["python"]
+
+    assert line == f"cu{cuda}-py{python.replace('.', '')}"
+    assert int(value["torch_cuda"].split(".")[0]) == cuda
+    assert int(value["torch_cudnn"].split(".")[0]) == value["cudnn"]
+    for image in ("cudnn_image", "wheels_image"):
+        assert value[image].split(":")[1].startswith(f"{cuda}.")
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_all_images_of_a_line_have_its_ubuntu_and_so_its_python(line):
+    value = {name: fact["value"] for name, fact in facts_of(line).items()}
+
+    assert value["ubuntu"] in GLIBC_MINOR
+    for image in ("cudnn_image", "wheels_image", "cpu_image"):
+        assert value[image].replace("ubuntu:", "ubuntu").endswith(f"ubuntu{value['ubuntu']}")
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_the_lowest_python_is_not_newer_than_that_of_the_image(line):
+    numbers = [int(LINES[line][name]["value"].split(".")[1]) for name in ("lowest_python", "python")]
+
+    assert numbers == sorted(numbers)
+
+
+def test_the_frameworks_that_are_checked_are_those_that_are_pinned():
+    assert set(facts.PINNED) == set(FRAMEWORKS)
+
+
+@pytest.mark.parametrize(
+    ("question", "choices"), [("cuda", LINES), ("environment", ENVIRONMENTS)], ids=["cuda", "environment"]
+)
+def test_the_answers_and_their_labels_are_those_of_the_matrix(question, choices):
+    labels = {name: text for name, text in QUESTIONS["__prompts__"][question].items() if name != "__prompt__"}
+
+    assert QUESTIONS[question] == list(choices)
+    assert labels == {name: choice["label"] for name, choice in choices.items()}
+
+
+def test_there_is_a_pair_that_cannot_be_had():
+    assert UNSERVED, "the next test tests nothing: remove both, and `unserved`"
+
+
+@pytest.mark.parametrize(("environment", "line"), UNSERVED)
+def test_a_pair_that_cannot_be_had_is_refused_in_one_line_with_the_nearest(tmp_path, environment, line):
+    done = run_cookiecutter(tmp_path, f"environment={environment}", f"cuda={line}")
+
+    (said,) = (done.stdout + done.stderr).splitlines()
+    nearest = [other for other in LINES if f"cuda={other}, " in said and other != line]
+    assert done.returncode == 1
+    assert said.startswith(f"environment={environment} cannot be had with cuda={line}: ")
+    assert said.endswith("Nothing was written")
+    assert len(nearest) == 1
+    assert (environment, nearest[0]) not in UNSERVED
+    assert contents(tmp_path) == {}
+
+
+def test_docs_compatibility_md_is_fresh():
+    assert docs.PAGE.read_text() == docs.page(load()), (
+        "docs/compatibility.md is not that of the matrix: make docs"
+    )
+
+
+def test_every_fact_of_the_matrix_is_on_the_page():
+    names = {name for line in LINES for name in facts_of(line)}
+
+    assert set(docs.ROWS) == names
+
+
+@pytest.mark.parametrize(
+    ("gpu", "architectures", "served"),
+    [
+        ("8.6", ["8.6"], ""),
+        ("8.9", ["8.6"], ""),
+        ("8.0", ["8.6"], None),
+        ("9.0", ["8.6"], None),
+        ("9.0", ["9.0a"], ""),
+        ("12.1", ["12.0a"], None),
+        ("12.0", ["9.0+PTX"], "*"),
+        ("12.0", ["9.0+PTX", "12.0"], ""),
+        ("8.9", ["9.0+PTX"], None),
+        ("9.0", ["9.0+PTX"], "*"),
+        ("10.0", ["9.0a", "12.0"], None),
+    ],
+)
+def test_code_serves_a_gpu(gpu, architectures, served):
+    assert docs.code_for(gpu, architectures) == served
+
+
+def test_a_framework_without_code_for_a_gpu_is_not_promised_for_it():
+    line = {
+        "onnxruntime_architectures": {"value": ["7.5", "9.0+PTX"]},
+        "torch_architectures": {"value": ["7.5", "9.0"]},
+    }
+
+    promised = [docs.served(line, gpu) for gpu in ("7.0", "7.5", "9.0", "12.0")]
+
+    assert promised == ["none", "both", "ONNX Runtime*, PyTorch", "ONNX Runtime*"]
