@@ -16,12 +16,11 @@ import requests
 from packaging.specifiers import SpecifierSet
 from packaging.tags import Tag, compatible_tags, cpython_tags
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
-from pypi_simple import DistributionPackage, NoSuchProjectError, PyPISimple
+from pypi_simple import PYPI_SIMPLE_ENDPOINT, DistributionPackage, NoSuchProjectError, PyPISimple
 from remotezip import RemoteZip, RemoteZipError
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
-PUBLIC = "https://pypi.org/simple/"
 UV = Path(sys.executable).with_name("uv")
 SECONDS = 60
 # The C library of each Ubuntu: it decides which wheels can be installed there.
@@ -154,8 +153,7 @@ class Index:
         return done.stdout.split()
 
     def _unreachable(self, error: object) -> CannotAsk:
-        lines = str(error).strip().splitlines() or ["no reason given"]
-        reason = without_password(lines[-1].removeprefix("  cause: "))
+        reason = without_password(" ".join(str(error).split()) or "no reason given")
         return CannotAsk(f"the package index {without_password(self.url)} gives no answer: {reason}")
 
 
@@ -171,7 +169,11 @@ def serves(file: DistributionPackage, target: Target) -> bool:
 def users_index() -> Index:
     """Return the index that uv or pip would ask here, through their proxy, with their certificates."""
     pip = pip_settings()
-    url = os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("UV_INDEX_URL") or pip.get("index-url", PUBLIC)
+    url = (
+        os.environ.get("UV_DEFAULT_INDEX")
+        or os.environ.get("UV_INDEX_URL")
+        or pip.get("index-url", PYPI_SIMPLE_ENDPOINT)
+    )
     session = requests.Session()
     retries = Retry(2, backoff_factor=0.5, status_forcelist=(502, 503, 504))
     for scheme in ("https://", "http://"):

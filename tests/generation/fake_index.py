@@ -26,6 +26,8 @@ class FakeIndex:
 
     wheels: dict[str, dict[str, bytes]] = field(default_factory=dict)  # by package, by file name
     yanked: set[str] = field(default_factory=set)  # names of files
+    pythons: dict[str, str] = field(default_factory=dict)  # by file name, where it is not what its tag says
+    broken: set[str] = field(default_factory=set)  # packages whose pages fail
     ranges: bool = True
     status: int = 200
     sent: int = 0  # bytes of wheels
@@ -70,7 +72,7 @@ class FakeIndex:
                 "filename": file,
                 "url": f"/files/{name}/{file}",
                 "hashes": {},
-                "requires-python": f">=3.{match[1]}" if (match := re.search(r"-cp3(\d+)-", file)) else ">=3",
+                "requires-python": self.pythons.get(file, ">=3"),
                 "yanked": "it was bad" if file in self.yanked else False,
             }
             for file in self.wheels[name]
@@ -96,7 +98,8 @@ def add_pinned(index: FakeIndex, facts: dict[str, Any], **changes: str) -> None:
     said = {**facts, "onnxruntime_cuda": f"{major}.0", "extra": f"nvidia-cudnn-cu{major}", **changes}
     index.add(f"nvidia-cudnn-cu{major}", cudnn)
     index.add(f"nvidia-cuda-nvrtc-cu{major}", f"{major}.0.1")
-    extras = [f"nvidia-cuda-nvrtc-cu{major}~={major}.0; extra == 'cuda'"]
+    wanted = said.get("cuda_extra", f"nvidia-cuda-nvrtc-cu{major}~={major}.0")
+    extras = [f"{wanted}; extra == 'cuda'"]
     extras += [f"{said['extra']}~={facts['cudnn']}.0; extra == 'cudnn'"]
     lowest, own = (int(facts[name].split(".")[1]) for name in ("lowest_python", "python"))
     for minor in range(lowest, own + 1):
@@ -125,8 +128,8 @@ def served(index: FakeIndex) -> Iterator[FakeIndex]:
 
         def do_GET(self) -> None:
             parts = self.path.strip("/").split("/")
-            if index.status != 200:
-                self.reply(index.status, b"")
+            if index.status != 200 or parts[1] in index.broken:
+                self.reply(500 if index.status == 200 else index.status, b"")
             elif parts[0] == "simple" and parts[1] in index.wheels:
                 self.reply(200, index.page(parts[1]), {"Content-Type": "application/vnd.pypi.simple.v1+json"})
             elif parts[0] == "files" and parts[2] in index.wheels[parts[1]]:

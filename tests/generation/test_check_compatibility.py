@@ -23,6 +23,7 @@ def nobodys_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
             monkeypatch.delenv(name)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("UV_NO_CONFIG", "1")
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
 
 
@@ -117,6 +118,23 @@ def test_a_version_of_a_range_that_was_yanked_does_not_count(matrix, index):
     assert "has no wheel" in found["numpy"]
 
 
+def test_a_version_outside_of_a_range_does_not_count(matrix, index):
+    del index.wheels["scikit-learn"]
+    index.add("scikit-learn", "0.1")
+
+    found = changes(matrix)
+
+    assert "has no wheel" in found["scikit_learn"]
+
+
+def test_a_wheel_that_asks_for_a_newer_python_does_not_serve(matrix, index):
+    index.pythons = dict.fromkeys(index.wheels["onnx"], ">=3.99")
+
+    found = changes(matrix)
+
+    assert "has no wheel" in found["onnx"]
+
+
 @pytest.mark.parametrize(
     ("change", "fact", "complaint"),
     [
@@ -124,6 +142,13 @@ def test_a_version_of_a_range_that_was_yanked_does_not_count(matrix, index):
         ({"torch_cuda": "99.1"}, "torch_cuda", "torch was built for CUDA 99.1"),
         ({"torch_needs": "nvidia-cudnn-cu99==9.9.9.9"}, "torch_cudnn", "nvidia-cudnn-cu99==9.9.9.9"),
         ({"torch_needs": "numpy"}, "torch_cudnn", "torch asks for no cuDNN"),
+        (
+            {"cuda_extra": "nvidia-cuda-nvrtc-cu99~=99.0"},
+            "cuda",
+            "[cuda] asks for nvidia-cuda-nvrtc-cu99~=99.0",
+        ),
+        ({"cuda_extra": "nvidia-cuda-nvrtc~=99.0"}, "cuda", "[cuda] asks for nvidia-cuda-nvrtc~=99.0"),
+        ({"cuda_extra": "nvidia-cuda-nvrtc"}, "cuda", "[cuda] asks for nvidia-cuda-nvrtc"),
         ({"extra": "nvidia-cudnn-cu99"}, "cudnn", "onnxruntime-gpu[cudnn] asks for nvidia-cudnn-cu99"),
         ({"extra": "numpy"}, "cudnn", "asks for no package like nvidia-cudnn"),
     ],
@@ -132,8 +157,11 @@ def test_a_version_of_a_range_that_was_yanked_does_not_count(matrix, index):
         "torch moved to another CUDA",
         "torch moved to another cuDNN",
         "torch brings no cuDNN",
-        "the extra moved to another CUDA",
-        "the extra lost its package",
+        "the extra for CUDA moved to packages of another",
+        "the extra for CUDA moved to a version of another",
+        "the extra for CUDA asks for any version",
+        "the extra for cuDNN moved to another CUDA",
+        "the extra for cuDNN lost its package",
     ],
 )
 def test_a_moved_framework_is_found(matrix, index, facts, change, fact, complaint):
@@ -230,6 +258,13 @@ def test_an_index_that_refuses_is_not_an_empty_one(matrix, index, status):
     index.status = status
 
     with pytest.raises(CannotAsk, match=str(status)):
+        changes(matrix)
+
+
+def test_an_index_that_fails_while_packages_are_resolved_is_no_conflict(matrix, index, facts):
+    index.broken = {f"nvidia-cudnn-cu{facts['cuda']}"}
+
+    with pytest.raises(CannotAsk, match="500"):
         changes(matrix)
 
 
