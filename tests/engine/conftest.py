@@ -26,7 +26,12 @@ INDEX = "https://download.pytorch.org/whl/cpu"
 STAND_IN_VERSION = "2.13.0"
 # What compose needs to build and to run beside a server on this machine's loopback.
 ON_THE_HOST = "services: {app: {network_mode: host, build: {network: host}}}\n"
-NGC_STAND_IN = "capy-env-ngc-stand-in"
+NGC_STAND_IN, CUDA_STAND_IN = "capy-env-ngc-stand-in", "capy-env-cuda-stand-in"
+CUDNN_PARTS = ("graph", "ops", "cnn", "adv", "heuristic", "engines_precompiled", "engines_runtime_compiled")
+CUDA_LIBRARIES = [
+    *("libcublas.so.13", "libcublasLt.so.13", "libcudart.so.13", "libcufft.so.12", "libcurand.so.10"),
+    *("libnvrtc.so.13", "libcudnn.so.9", *(f"libcudnn_{part}.so.9" for part in CUDNN_PARTS)),
+]
 
 
 @dataclass(frozen=True)
@@ -94,11 +99,39 @@ def cpu_wheel(folder: Path, config: pytest.Config) -> Path:
 def ngc_image(base: Base, pytorch: PyTorch, pytestconfig: pytest.Config) -> str:
     """A stand-in for NVIDIA's PyTorch image: its layout, with the CPU build of PyTorch in it."""
     report(pytestconfig, f"STAND-IN: {NGC_STAND_IN} has the CPU build, not NVIDIA's PyTorch image")
-    secret = ["--secret", f"id=ca,src={bundle}"] if (bundle := os.environ.get("CA_BUNDLE")) else []
-    arguments = {"BASE": base.name, "TORCH_INDEX": pytorch.index, "TORCH": f"torch=={STAND_IN_VERSION}"}
-    command = ["docker", "build", "--network", "host", "--tag", NGC_STAND_IN, *secret]
-    command += [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
-    recipe = Path(__file__).with_name("ngc-stand-in.Dockerfile").read_text()
-    done = subprocess.run([*command, "-"], input=recipe, capture_output=True, text=True)
+    torch = f"torch=={STAND_IN_VERSION}"
+    arguments = [f"BASE={base.name}", f"TORCH_INDEX={pytorch.index}", f"TORCH={torch}"]
+    return build_image(recipe("ngc-stand-in"), NGC_STAND_IN, *arguments, network="host")
+
+
+@pytest.fixture(scope="session")
+def cuda_image(base: Base, pytestconfig: pytest.Config) -> str:
+    """A stand-in for NVIDIA's image with cuDNN: the names of its libraries, and nothing in them."""
+    report(pytestconfig, f"STAND-IN: {CUDA_STAND_IN} has empty CUDA libraries, not NVIDIA's")
+    arguments = [f"BASE={base.name}", f"LIBRARIES={' '.join(CUDA_LIBRARIES)}"]
+    return build_image(recipe("cuda-stand-in"), CUDA_STAND_IN, *arguments)
+
+
+@pytest.fixture(scope="session")
+def nvidia_image(built: BakedProject, cuda_image: str) -> str:
+    """The image of ACCELERATOR=nvidia, really built with onnxruntime-gpu; its doctor was content."""
+    settings = {"ACCELERATOR": "nvidia", "BASE_IMAGE": cuda_image}
+    done = built.run("docker", "compose", "build", "--progress", "plain", **settings)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return "capy-test:nvidia"
+
+
+def recipe(name: str) -> str:
+    """Return the text of a Dockerfile beside this file."""
+    return Path(__file__).with_name(f"{name}.Dockerfile").read_text()
+
+
+def build_image(text: str, name: str, *arguments: str, network: str = "default") -> str:
+    """Build the image `name` from the text of a Dockerfile, without a context; return its name."""
+    command = ["docker", "build", "--tag", name, "--network", network]
+    command += [word for argument in arguments for word in ("--build-arg", argument)]
+    if bundle := os.environ.get("CA_BUNDLE"):
+        command += ["--secret", f"id=ca,src={bundle}"]
+    done = subprocess.run([*command, "-"], input=text, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return NGC_STAND_IN
+    return name

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from compatibility.matrix import stack
-from tests.conftest import BakedProject, generate
+from tests.engine.conftest import build_image
 from tests.engine_fixtures import report
 
-STAND_IN = "capy-env-cuda-stand-in"
-IMAGE = "capy-env-doctor:nvidia"
+IMAGE = "capy-test:nvidia"
 SITE = "/opt/venv/lib/python3.*/site-packages"
-CUDNN = ["", "_graph", "_ops", "_cnn", "_adv", "_heuristic", "_engines_precompiled"]
-CUDNN += ["_engines_runtime_compiled"]
-LIBRARIES = [
-    *("libcublas.so.13", "libcublasLt.so.13", "libcudart.so.13", "libcufft.so.12", "libcurand.so.10"),
-    *("libnvrtc.so.13", *(f"libcudnn{part}.so.9" for part in CUDNN)),
-]
 Findings = dict[str, str]
 
 
@@ -34,28 +25,8 @@ def named(pytestconfig) -> Iterator[list[str]]:
     report(pytestconfig, f"doctor: broken environments named: {len(rightly)} of 12")
 
 
-@pytest.fixture(scope="module")
-def cuda(base, pytestconfig) -> str:
-    """A base image with CUDA's and cuDNN's file names."""
-    report(pytestconfig, f"STAND-IN: {STAND_IN} has empty CUDA libraries, not NVIDIA's")
-    recipe = Path(__file__).with_name("cuda-stand-in.Dockerfile").read_text()
-    arguments = ["--build-arg", f"BASE={base.name}", "--build-arg", f"LIBRARIES={' '.join(LIBRARIES)}"]
-    build(recipe, STAND_IN, *arguments)
-    return STAND_IN
-
-
-@pytest.fixture(scope="module")
-def nvidia(cuda, tmp_path_factory) -> BakedProject:
-    """A project for inference, built with the packages for a GPU on that base; its build asked the doctor."""
-    project = generate(tmp_path_factory.mktemp("doctor"), project="capy-env-doctor")
-    settings = {"ACCELERATOR": "nvidia", "BASE_IMAGE": cuda}
-    done = project.run("docker", "compose", "build", "--progress", "plain", **settings)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return project
-
-
 @pytest.fixture
-def broken(nvidia) -> Iterator[Callable[[str], str]]:
+def broken(nvidia_image) -> Iterator[Callable[[str], str]]:
     """broken(command): the name of an image in which root has run this command."""
     names = []
 
@@ -63,7 +34,7 @@ def broken(nvidia) -> Iterator[Callable[[str], str]]:
         names.append(f"capy-env-broken:{len(names)}")
         cache = "--mount=type=cache,id=uv,target=/cache/uv"
         step = f"RUN --mount=type=secret,id=ca {cache} {command}"
-        build(f'FROM {IMAGE}\nSHELL ["/bin/bash", "-euc"]\n{step}\n', names[-1], *ca())
+        build_image(f'FROM {IMAGE}\nSHELL ["/bin/bash", "-euc"]\n{step}\n', names[-1])
         return names[-1]
 
     yield make
@@ -112,8 +83,8 @@ def test_a_build_fails_and_names(command, check, words, broken, named):
     named.append(words)
 
 
-def test_the_build_of_a_project_ends_where_cudnn_is_missing(base, nvidia, tmp_path):
-    done = nvidia.run(
+def test_the_build_of_a_project_ends_where_cudnn_is_missing(base, built, nvidia_image):
+    done = built.run(
         *("docker", "compose", "build", "--progress", "plain"), ACCELERATOR="nvidia", BASE_IMAGE=base.name
     )
 
@@ -167,7 +138,7 @@ def test_a_container_with_too_little_shared_memory_is_named(image, tmp_path, nam
     named.append("a container with too little shared memory")
 
 
-def test_a_driver_that_is_too_old_is_named(nvidia, tmp_path, named):
+def test_a_driver_that_is_too_old_is_named(nvidia_image, tmp_path, named):
     smi = tmp_path / "nvidia-smi"
     smi.write_text(FAKE_SMI)
     smi.chmod(0o755)
@@ -180,7 +151,7 @@ def test_a_driver_that_is_too_old_is_named(nvidia, tmp_path, named):
     named.append("a driver that is too old")
 
 
-def test_a_reservation_that_gave_no_gpu_is_named(nvidia, named):
+def test_a_reservation_that_gave_no_gpu_is_named(nvidia_image, named):
     code, found = doctor(IMAGE, "--env", "NVIDIA_VISIBLE_DEVICES=all")
 
     assert code == 1
@@ -189,7 +160,7 @@ def test_a_reservation_that_gave_no_gpu_is_named(nvidia, named):
     named.append("a reservation that gave no gpu")
 
 
-def test_healthy_environments_raise_no_alarm(image, nvidia):
+def test_healthy_environments_raise_no_alarm(image, nvidia_image):
     """The one for a GPU can be asked for no more than its build here: there is none."""
     assert doctor(image) == (0, {})
     assert doctor(IMAGE, "--build", "--entrypoint", "doctor") == (0, {})
@@ -215,17 +186,3 @@ def doctor(image: str, *options: str) -> tuple[int, Findings]:
             text = " ".join(finding[part] for part in ("found", "why", "fix"))
             problems[finding["check"]] = problems.get(finding["check"], "") + text
     return done.returncode, problems
-
-
-def build(recipe: str, name: str, *options: str) -> None:
-    """Build an image from the text of a Dockerfile, without a context."""
-    done = subprocess.run(
-        ["docker", "build", "--tag", name, *options, "-"], input=recipe, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-
-
-def ca() -> list[str]:
-    """Return the options that hand this machine's extra certificates to a build."""
-    bundle = os.environ.get("CA_BUNDLE")
-    return ["--secret", f"id=ca,src={bundle}"] if bundle else []

@@ -14,14 +14,6 @@ from tools.steps import EngineError
 HOOK = Path(__file__).with_name("nvidia-container-runtime-hook")
 
 
-@pytest.fixture(scope="session")
-def nvidia_image(built) -> str:
-    """The image of ACCELERATOR=nvidia, really built with onnxruntime-gpu; its base may be the stand-in."""
-    done = built.run("docker", "compose", "build", "--progress", "plain", ACCELERATOR="nvidia")
-    assert done.returncode == 0, done.stderr
-    return "capy-test:nvidia"
-
-
 @pytest.fixture
 def compose(project, nvidia_image, monkeypatch):
     """compose(**settings): a client of the project's compose.yaml with ACCELERATOR=nvidia."""

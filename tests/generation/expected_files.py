@@ -38,6 +38,7 @@ src/PACKAGE/digits.py
 src/PACKAGE/files.py
 src/PACKAGE/training.py
 tests/test_digits.py
+tests/test_training.py
 """,
     ("environment", "training-ngc"): """
 docker/image-packages.py
@@ -45,13 +46,16 @@ src/PACKAGE/digits.py
 src/PACKAGE/files.py
 src/PACKAGE/training.py
 tests/test_digits.py
+tests/test_training.py
 """,
     ("environment", "full"): """
 src/PACKAGE/digits.py
 src/PACKAGE/files.py
 src/PACKAGE/training.py
 src/PACKAGE/exported.py
+src/PACKAGE/runtime.py
 tests/test_digits.py
+tests/test_training.py
 tests/test_exported.py
 """,
     ("github_actions", True): """
