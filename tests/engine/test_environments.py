@@ -70,6 +70,8 @@ def test_an_environment_of_a_line_works_and_agrees_with_itself(
         done.append("doctor")
 
         succeed(project, *RUN, "pytest", **settings)
+        if environment == "training":
+            assert_a_stopped_training_goes_on(project, settings)
         if environment == "training-ngc":
             assert_what_the_image_brings_is_used(project, settings)
     finally:
@@ -109,6 +111,29 @@ def succeed(project: BakedProject, *command: str, **settings: str) -> str:
     done = project.run(*command, **settings)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def assert_a_stopped_training_goes_on(project: BakedProject, settings: dict[str, str]) -> None:
+    """Ctrl-C in the middle of a long training: an honest exit code, and not one finished epoch lost."""
+    weights = project.path / "outputs" / "digits.pt"
+    weights.unlink()
+    container = succeed(project, *RUN[:-2], "--detach", "app", "script.py", "--epochs", "99999", **settings)
+    container = container.strip()
+    logs = ["docker", "logs", "--follow", container]
+    with subprocess.Popen(logs, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as following:
+        for line in following.stdout:
+            if line.startswith("epoch   3"):
+                succeed(project, "docker", "kill", "--signal", "INT", container)
+                break
+        following.kill()
+    code = succeed(project, "docker", "wait", container).strip()
+    said = project.run("docker", "logs", container).stderr
+    succeed(project, "docker", "rm", container)
+
+    assert code == "130"
+    assert "goes on from there" in said
+    further = succeed(project, *RUN, "script.py", "--epochs", "99", **settings)
+    assert int(re.search(r"going on after epoch (\d+)", further)[1]) >= 3
 
 
 def assert_what_the_image_brings_is_used(project: BakedProject, settings: dict[str, str]) -> None:
