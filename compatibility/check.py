@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
@@ -77,7 +78,7 @@ def table(findings: list[Finding]) -> Table:
             finding.line if finding.line != previous else "",
             finding.fact,
             finding.value,
-            f"[red]{finding.change}[/]" if finding.change else "[green]ok[/]",
+            f"[red]{escape(finding.change)}[/]" if finding.change else "[green]ok[/]",
         )
         previous = finding.line
     return shown

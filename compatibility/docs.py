@@ -29,15 +29,23 @@ version is removed from the index. So `make check-compatibility` compares the li
 workflow does so every week.
 """
 
+WHICH = """\
+## Which line do I take?
+
+The first whose driver your machines have, and whose column under [The GPUs](#the-gpus) names what you need
+for each of your GPUs. `nvidia-smi` shows both. A *frozen* line gets no newer ONNX Runtime or PyTorch: they
+have left its CUDA, or its Python. What is there is still checked every week.
+"""
+
 ENVIRONMENTS_HEAD = """\
 Where CUDA and cuDNN come from decides whether there is one copy of them. PyTorch's wheels bring their own,
-so an environment with them starts from an image without cuDNN. An environment without them takes what
-NVIDIA's image has.
+so an environment with them starts from a plain Ubuntu. An environment without them takes what NVIDIA's image
+has.
 """
 
 GPUS_HEAD = """\
-Which frameworks have code for a GPU. Code for one architecture also serves later ones of the same major
-(8.6 serves 8.9), but not where its name ends in *a*. Where a GPU has a `*`, its code is compiled from PTX
+Which frameworks have code for a GPU, as packages of the index; NVIDIA's PyTorch image has a list of its own.
+Code for one architecture also serves later ones of the same major (8.6 serves 8.9), but not where its name ends in *a*. Where a GPU has a `*`, its code is compiled from PTX
 when it is first used: that takes a while, once. Names: NVIDIA's lists of
 [current](https://developer.nvidia.com/cuda-gpus) and [older](https://developer.nvidia.com/cuda-legacy-gpus)
 GPUs, 2026-11-23; not all are repeated here.
@@ -87,6 +95,8 @@ ROWS = {
     "cudnn_image": "image with CUDA and cuDNN",
     "wheels_image": "image for CUDA from wheels",
     "ngc_image": "NVIDIA's PyTorch image",
+    "ngc_torch": "its PyTorch",
+    "ngc_cuda": "its CUDA",
     "cpu_image": "image without a GPU",
 }
 
@@ -96,6 +106,7 @@ def page(matrix: dict[str, Any]) -> str:
     lines, environments = matrix["lines"], matrix["environments"]
     parts = [
         HEAD,
+        WHICH,
         "## The lines\n",
         *table(["", *lines], ([title, *facts(lines, name)] for name, title in ROWS.items())),
         *table(["", *lines], [["status", *(line["status"] for line in lines.values())]])[2:],

@@ -121,7 +121,7 @@ def doctor(project: Path, environment: Path) -> list[str]:
         findings = json.loads(answer.stdout)
     except ValueError:
         return [f"the doctor itself failed: {(answer.stderr.strip().splitlines() or ['no output'])[-1]}"]
-    problems = [f"{item['check']}: {item['found']}" for item in findings if item["status"] == "PROBLEM"]
+    problems = [f"{item['check']}: {item['found']}" for item in findings if item["status"] == "problem"]
     if not agrees and not problems:
         problems.append("the doctor failed without a finding")
     return problems + strays(findings, environment)

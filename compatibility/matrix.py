@@ -56,6 +56,7 @@ class Stack:
             "minimum_driver": self.facts["minimum_driver"],
             "minimum_python": self.facts["lowest_python"],
             "shared_memory_mib": SHARED_MEMORY_MIB if self.shm_size else None,
+            "packages": [DISTRIBUTIONS.get(name, name) for name in self.packages if name not in FRAMEWORKS],
             "frameworks": frameworks,
         }
 

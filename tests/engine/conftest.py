@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -11,7 +12,6 @@ from dataclasses import dataclass
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
@@ -60,7 +60,7 @@ def pytorch(engine: Engine, pytestconfig: pytest.Config) -> Iterator[PyTorch]:
     """PyTorch's index of CPU builds, or one on the loopback that serves the build which pip finds here."""
     try:
         urlopen(f"{INDEX}/torch/", timeout=20).close()
-    except (URLError, TimeoutError) as error:
+    except OSError as error:  # a proxy that hangs up raises another one than a name that is unknown
         why = getattr(error, "reason", error)
     else:
         yield PyTorch(INDEX)
@@ -85,10 +85,17 @@ class Quiet(SimpleHTTPRequestHandler):
 
 
 def cpu_wheel(folder: Path, config: pytest.Config) -> Path:
-    """Return the CPU build of PyTorch as a wheel in `folder`, downloaded once."""
-    name = f"torch-{STAND_IN_VERSION}+cpu-*.whl"
+    """Return the CPU build of PyTorch as a wheel in `folder`, downloaded once.
+
+    For the Python of this Debian, since the stand-in for the base image is the same release.
+    """
+    asked = [shutil.which("python3", path="/usr/bin") or sys.executable, "-c"]
+    asked += ["import sys; print(*sys.version_info[:2], sep='.')"]
+    python = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    name = f"torch-{STAND_IN_VERSION}+cpu-cp{python.replace('.', '')}-*.whl"
     if not any(folder.glob(name)):
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder)]
+        pip += ["--only-binary=:all:", "--python-version", python, "--platform", "manylinux_2_28_x86_64"]
         done = subprocess.run([*pip, f"torch=={STAND_IN_VERSION}"], capture_output=True, text=True)
         if done.returncode or not any(folder.glob(name)):
             give_up(config, f"NO PYTORCH: neither {INDEX} nor pip has its CPU build: {done.stderr[-300:]}")

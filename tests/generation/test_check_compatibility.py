@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -334,3 +335,12 @@ def test_architectures_are_read_as_the_matrix_writes_them():
     found = full.named("sm_75 sm_100 compute_120\nELF file 1: x.5.sm_90a.cubin")
 
     assert found == ["7.5", "10.0", "12.0+PTX", "9.0a"]
+
+
+def test_the_full_variant_names_what_the_doctor_found(bake):
+    """In this environment, which has none of a project's packages."""
+    project = bake(environment="full")
+
+    problems = full.doctor(project.path, Path(sys.prefix))
+
+    assert any("packages: torch is not installed" in problem for problem in problems)

@@ -26,6 +26,7 @@ FULL = {
     "minimum_driver": "580.65.06",
     "minimum_python": "3.10",
     "shared_memory_mib": 2048,
+    "packages": [],
     "frameworks": {
         "onnxruntime": {
             "version": "1.31.1",
@@ -75,10 +76,12 @@ class Machine:
         (folder / "__init__.py").write_text(code)
         return folder
 
-    def dist(self, name: str, version: str) -> None:
+    def dist(self, name: str, version: str, requires: str = "") -> None:
         folder = self.site / f"{name.replace('-', '_')}-{version}.dist-info"
         folder.mkdir()
-        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        needs = f"Requires-Dist: {requires}\n" if requires else ""
+        text = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}"
+        (folder / "METADATA").write_text(text)
 
     def onnxruntime(self, name="onnxruntime-gpu", version="1.31.1", cuda="13.0", code="") -> None:
         self.dist(name, version)
@@ -115,7 +118,10 @@ class Machine:
     def gpu(self, driver="580.95.05", capability="9.0", name="NVIDIA H100") -> None:
         (self.root / "dev/nvidiactl").touch()
         (self.root / "dev/nvidia0").touch()
-        self.prints("nvidia-smi", f"{driver}, {capability}, {name}\n")
+        self.tool(
+            "nvidia-smi",
+            f"case $1 in *=driver_version) echo '{driver}' ;; *) echo '{capability}, {name}' ;; esac",
+        )
 
     def without(self, framework: str) -> None:
         del self.facts["frameworks"][framework]
@@ -180,6 +186,25 @@ def test_one_of_each_package_is_fine(machine):
     machine.dist("opencv-python-headless", "4.13.0.92")
 
     assert machine.problems("packages") == ""
+
+
+def test_a_package_that_is_missing_is_named(machine):
+    machine.facts["packages"] = ["numpy", "opencv-python-headless"]
+    machine.onnxruntime()
+    machine.torch()
+    machine.dist("opencv", "4.12.0")  # NVIDIA's own
+
+    assert machine.problems("packages").startswith("numpy is not installed")
+    assert "opencv-python-headless is not installed" not in machine.problems("packages")
+
+
+def test_who_asks_for_the_wrong_package_is_named(machine, doctor):
+    machine.dist("albumentations", "2.0", "opencv-python>=4.9")
+    machine.dist("other", "1.0", "opencv-python-headless")
+    machine.dist("opencv-python", "4.12")
+
+    assert doctor.who_asks("opencv-python") == "opencv-python is asked for by albumentations"
+    assert doctor.who_asks("numpy") == "numpy is asked for by pyproject.toml itself"
 
 
 def test_no_opencv_is_fine(machine):
@@ -297,6 +322,16 @@ def test_an_onnx_runtime_that_does_not_say_its_cuda_is_asked_by_ldd(machine, lin
 
 
 # ---------------------------------------------------------------- libraries
+
+
+def test_libraries_of_the_wheels_are_fine_with_a_driver(machine):
+    machine.onnxruntime()
+    machine.torch()
+    machine.cuda_wheels()
+    wheel = f"\tlibcudart.so.13 => {machine.site}/nvidia/cu13/lib/libcudart.so.13 (0x1)\n"
+    machine.prints("ldd", wheel + "\tlibcuda.so.1 => /usr/lib/x86_64-linux-gnu/libcuda.so.1 (0x2)\n")
+
+    assert machine.problems("libraries") == ""
 
 
 def test_libraries_of_the_wheels_are_fine_without_a_driver(machine):
@@ -497,7 +532,7 @@ def test_a_reservation_without_a_gpu_is_named(machine, monkeypatch):
     (machine.root / "dev/nvidiactl").touch()
     monkeypatch.setenv("NVIDIA_VISIBLE_DEVICES", "all")
 
-    assert "NVIDIA_VISIBLE_DEVICES=all, but the reservation gave no GPU" in machine.problems("gpu")
+    assert "NVIDIA_VISIBLE_DEVICES=all, but there is no GPU in this container" in machine.problems("gpu")
 
 
 def test_no_reservation_is_named(machine):
@@ -529,6 +564,13 @@ def test_an_unknown_driver_is_named(machine):
     machine.tool("nvidia-smi", "echo 'NVIDIA-SMI has failed'; exit 9")
 
     assert "the driver's version is unknown" in machine.problems("driver")
+
+
+def test_an_old_driver_with_forward_compatibility_is_fine(machine, monkeypatch):
+    machine.gpu(driver="550.54.15")
+    monkeypatch.setattr(machine.doctor, "driver_speaks", lambda cuda: cuda == 13)
+
+    assert "by forward compatibility" in machine.finds("driver")[0].found
 
 
 def test_without_a_gpu_the_driver_is_skipped(machine):
@@ -563,6 +605,19 @@ def test_a_gpu_with_kernels_is_fine(machine):
     findings = machine.finds("kernels")
 
     assert [finding.found for finding in findings] == ["onnxruntime: Tesla T4 (7.5)", "torch: Tesla T4 (7.5)"]
+
+
+def test_where_the_image_decides_torch_itself_is_asked_for_its_kernels(machine):
+    machine.gpu(capability="12.0", name="RTX 5090")
+    machine.without("onnxruntime")
+    machine.facts["frameworks"]["torch"] |= {"version": None, "architectures": None}
+    asked = "class cuda:\n    def get_arch_list(): return ['sm_90', 'compute_90']\n"
+    machine.torch(version="2.14.0a0+nv26.09", code=asked)
+
+    assert machine.problems("kernels") == ""
+
+    machine.module("torch", asked.replace(", 'compute_90'", ""))
+    assert "torch has no kernels for RTX 5090 (12.0), only for 9.0" in machine.problems("kernels")
 
 
 def test_a_gpu_without_kernels_is_named(machine):
@@ -743,7 +798,7 @@ def test_ids_that_do_not_own_the_project_are_named(machine, folders, monkeypatch
 
     problems = machine.problems("folders")
 
-    assert "USER_ID=4242 do not own it" in problems
+    assert "USER_ID=4242 you do not own it" in problems
     assert "leave USER_ID and GROUP_ID in .env empty" in problems
 
 

@@ -61,10 +61,10 @@ CUDNN_PARTS = ("graph", "ops", "cnn", "adv", "heuristic")
 CUDNN_PARTS += ("engines_precompiled", "engines_runtime_compiled")
 
 REBUILD = (
-    "docker compose build (where there is a uv.lock, first: docker compose run --rm app uv lock)"
+    "docker compose build (where there is a uv.lock, first: docker compose run --rm app uv lock; "
+    "without an image yet, move uv.lock away)"
 )
 OWN_IMAGE = "leave BASE_IMAGE in .env empty; docker compose build"
-WHO_ASKS = "docker compose run --rm app uv pip tree --invert --package"
 WITHOUT_GPU = "to do without the GPU: ACCELERATOR=cpu in .env; docker compose build"
 TOOLKIT = (
     "on the host: nvidia-smi; if that works: sudo nvidia-ctk runtime configure --runtime=docker "
@@ -84,6 +84,7 @@ class Facts:
     minimum_driver: str
     minimum_python: str
     shared_memory_mib: int | None
+    packages: list[str]  # that every accelerator has
     frameworks: dict[str, dict]
     accelerator: str
 
@@ -142,7 +143,7 @@ def check_python(facts: Facts) -> Findings:
 
 
 def check_packages(facts: Facts) -> Findings:
-    """One ONNX Runtime, the right one; at most one OpenCV; no wheel in front of NVIDIA's torch."""
+    """All of them; one ONNX Runtime, the right one; one OpenCV; no wheel before NVIDIA's torch."""
     runtimes, opencvs = ([n for n in group if version_of(n)] for group in (ONNXRUNTIMES, OPENCVS))
     right = distribution_of("onnxruntime", facts)
     for framework in facts.frameworks:
@@ -151,7 +152,15 @@ def check_packages(facts: Facts) -> Findings:
                 f"{distribution_of(framework, facts)} is not installed",
                 f"the environment {facts.environment} is made for it",
                 f"{wanted(framework, facts)} in pyproject.toml; {REBUILD}. If you do not need "
-                f"{framework}: take it out of docker/environment.json",
+                f"{framework}: take it out of docker/environment.json, then build",
+            )
+    for name in facts.packages:
+        if not (version_of(name) or (name in OPENCVS and opencvs)):
+            yield problem(
+                f"{name} is not installed",
+                f"the environment {facts.environment} is made with it",
+                f"{name} in pyproject.toml; {REBUILD}. If you do not need it: take it out of "
+                "docker/environment.json, then build",
             )
     if len(runtimes) > 1:
         yield two_packages(runtimes, right)
@@ -168,7 +177,7 @@ def check_packages(facts: Facts) -> Findings:
         yield problem(
             f"torch {torch.version} from PyPI hides the one of NVIDIA's image",
             "it brings CUDA libraries of its own, beside those of the image",
-            f"see who asks for it: {WHO_ASKS} torch; without it: {REBUILD}",
+            f"{who_asks('torch')}; without it: {REBUILD}",
         )
     names = dict.fromkeys(
         [*(distribution_of(f, facts) for f in facts.frameworks), *runtimes, *opencvs]
@@ -184,13 +193,15 @@ def two_packages(names: list[str], right: str) -> Finding:
     return problem(
         f"{' and '.join(f'{name} {version_of(name)}' for name in names)} are installed together",
         "they write the same folder, so the files of one replaced files of the other",
-        f"keep {right}; see who asks for the other: {WHO_ASKS} {wrong}; without it: {REBUILD}",
+        f"keep {right}; {who_asks(wrong)}; without it: {REBUILD}",
     )
 
 
 def check_cuda_major(facts: Facts) -> Findings:
     """Every framework was built for the CUDA of this environment."""
-    built = {name: cuda_of(name) for name in facts.frameworks if package(name)}
+    there = [name for name in facts.frameworks if package(name)]
+    # another package than the right one is named by `packages`
+    built = {name: cuda_of(name) for name in there if version_of(distribution_of(name, facts))}
     said = [
         f"{name} {version_of(distribution_of(name, facts))} is "
         + (f"for CUDA {cuda}" if cuda else "a build without CUDA")
@@ -295,7 +306,7 @@ def check_cudnn(facts: Facts) -> Findings:
             f"the packages bring cuDNN, so the base image must have none: {OWN_IMAGE}"
             if facts.cuda_from == "wheels"
             else "the image brings cuDNN, so no package may; see who asks for one: "
-            f"{WHO_ASKS} {wheels[0] if wheels else 'torch'}; without it: {REBUILD}",
+            f"{who_asks(wheels[0] if wheels else 'torch')}; without it: {REBUILD}",
         )
     else:
         yield ok(said[0]) if said else skipped("none is installed (see libraries)")
@@ -315,11 +326,12 @@ def check_gpu(facts: Facts) -> Findings:
             "everything would run on the CPU",
             f"docker compose run --rm app, or docker run --gpus all; {WITHOUT_GPU}",
         )
-    else:
+    else:  # NVIDIA's images set it themselves, so it does not say that a GPU was asked for
         yield problem(
-            f"NVIDIA_VISIBLE_DEVICES={asked}, but the reservation gave no GPU",
+            f"NVIDIA_VISIBLE_DEVICES={asked}, but there is no GPU in this container",
             "everything would run on the CPU",
-            f"{TOOLKIT}; {WITHOUT_GPU}",
+            f"with docker run: --gpus all; with docker compose, which reserves one, {TOOLKIT}; "
+            f"{WITHOUT_GPU}",
         )
 
 
@@ -328,6 +340,8 @@ def check_driver(facts: Facts) -> Findings:
     version, need = driver_version(), facts.minimum_driver
     if version and numbers(version) >= numbers(need):
         yield ok(f"{version} ({need} or newer is needed)")
+    elif version and driver_speaks(facts.cuda):
+        yield ok(f"{version}, older than {need}: CUDA {facts.cuda} by forward compatibility")
     elif version:
         yield problem(
             f"the driver {version} is too old: {need} or newer is needed",
@@ -347,28 +361,39 @@ def check_driver(facts: Facts) -> Findings:
 
 def check_kernels(facts: Facts) -> Findings:
     """Each framework has kernels for each GPU."""
-    gpus = dict.fromkeys((name, capability) for _, capability, name in query_gpus())
+    gpus = dict.fromkeys((name, capability) for capability, name in query_gpus())
     if not gpus:
         yield skipped("nvidia-smi names no GPU (see gpu)")
     for framework, its in facts.frameworks.items() if gpus else ():
-        if not its["architectures"] or verified(distribution_of(framework, facts), facts):
+        architectures = its["architectures"]
+        if not architectures or verified(distribution_of(framework, facts), facts):
+            architectures = said_by_torch() if framework == "torch" else []
+        if not architectures:
             yield skipped(f"not known for this version of {framework}")
             continue
         lacking = [
-            f"{name} ({c})"
-            for name, c in gpus
-            if not any(serves(a, c) for a in its["architectures"])
+            f"{name} ({c})" for name, c in gpus if not any(serves(a, c) for a in architectures)
         ]
         if lacking:
             yield problem(
                 f"{framework} has no kernels for {', '.join(lacking)}, "
-                f"only for {', '.join(its['architectures'])}",
+                f"only for {', '.join(architectures)}",
                 'it stops with "no kernel image is available for execution on the device"',
                 f"another GPU: GPU_IDS in .env; {WITHOUT_GPU}; or make the project again with "
                 "another answer to `cuda`",
             )
         else:
             yield ok(f"{framework}: {', '.join(f'{name} ({c})' for name, c in gpus)}")
+
+
+def said_by_torch() -> list[str]:
+    """Return the architectures that torch names: sm_90 is 9.0, compute_120 is 12.0+PTX."""
+    printed, _ = python("import torch; print(*torch.cuda.get_arch_list())", seconds=300)
+    named = re.findall(r"\b(sm|compute)_(\d+)(\d)([af]?)\b", printed)
+    return [
+        f"{major}.{minor}{suffix}" + ("+PTX" if kind == "compute" else "")
+        for kind, major, minor, suffix in named
+    ]
 
 
 # x[1,1,4,4] -> Conv with 0..8 as 3x3 kernel (cuDNN) -> MatMul with [[1,2],[3,4]] (cuBLAS) -> y.
@@ -425,7 +450,9 @@ def compute(facts: Facts, framework: str, script: str, device: str, *more: str) 
     if error:
         return problem(
             f"{framework} cannot compute on {device}: {in_short(error)}",
-            "ONNX Runtime falls back to the CPU without an error; torch stops",
+            "ONNX Runtime falls back to the CPU without an error; torch stops"
+            if facts.on_gpu
+            else "no script that needs it can work",
             "first what the other checks ask for, then: docker compose build --no-cache",
         )
     got = json.loads(printed.splitlines()[-1])
@@ -469,7 +496,7 @@ def check_user(facts: Facts) -> Findings:
 def check_folders(facts: Facts) -> Findings:
     """/code, HOME, /cache and the environment can be written: each one is tried."""
     ids = [f"{name}={os.environ[name]}" for name in ("USER_ID", "GROUP_ID") if os.environ.get(name)]
-    whose = f"; {' and '.join(ids)} do not own it" if ids else ""
+    whose = f"; with {' and '.join(ids)} you do not own it" if ids else ""
     folders = [
         (
             CODE,
@@ -480,7 +507,8 @@ def check_folders(facts: Facts) -> Findings:
         (
             CACHE,
             "downloaded weights are kept there",
-            "a folder of yours as CACHE_DIR in .env; for .cache, on the host: "
+            ("leave USER_ID and GROUP_ID in .env empty, or: " if ids else "")
+            + "a folder of yours as CACHE_DIR in .env; for .cache, on the host: "
             "sudo chown $(id -u):$(id -g) .cache",
         ),
         (
@@ -496,7 +524,8 @@ def check_folders(facts: Facts) -> Findings:
     fine = []
     for folder, why, fix in folders:
         if reason := not_writable(folder):
-            fix = "`read_only` and `:ro` in compose.yaml" if reason == READ_ONLY else fix
+            if reason == READ_ONLY:
+                fix = f"mount something writable at {folder}, or start without read_only and :ro"
             yield problem(f"{folder} cannot be written: {reason}", why, fix)
         else:
             fine.append(str(folder))
@@ -553,11 +582,24 @@ def verified(name: str, facts: Facts) -> str:
     return "" if same else f" ({version} was verified)"
 
 
+def who_asks(name: str) -> str:
+    """Say which installed packages require `name`; a build that failed leaves no image to ask."""
+    asks = re.compile(rf"{re.escape(name)}(?![\w.-])", re.IGNORECASE)
+    askers = [
+        distribution.metadata["Name"]
+        for distribution in importlib.metadata.distributions()
+        if any(map(asks.match, distribution.requires or []))
+    ]
+    return f"{name} is asked for by {', '.join(sorted(set(askers))) or 'pyproject.toml itself'}"
+
+
 def wanted(framework: str, facts: Facts) -> str:
     """Return what pyproject.toml should ask for."""
     version, name = facts.frameworks[framework]["version"], distribution_of(framework, facts)
     extras = "[cuda,cudnn]" if name == "onnxruntime-gpu" and facts.cuda_from == "wheels" else ""
-    return f"{name}{extras}=={version}" if version else f"no {name} (the image brings it)"
+    if version:
+        return f"{name}{extras}=={version}"
+    return f"no {name} (NVIDIA's image brings it)" if facts.on_gpu else name
 
 
 def all_wanted(facts: Facts) -> str:
@@ -606,11 +648,13 @@ def linked(framework: str) -> tuple[dict[str, str], dict[str, str]]:
             continue
         answer = run(["ldd", str(library)])
         if answer.returncode:
-            errors[library.name] = in_short(answer.stderr + answer.stdout)
+            errors[library.name] = in_short(answer.stderr or answer.stdout)
         for name, path in re.findall(r"(\S+) => (not found|/\S+)", answer.stdout):
-            if path == "not found" and not DRIVER_LIBRARY.fullmatch(name):
+            if DRIVER_LIBRARY.fullmatch(name):
+                continue
+            if path == "not found":
                 errors[name] = f"{name}: cannot open shared object file"
-            elif path != "not found" and CUDA_LIBRARY.match(name):
+            elif CUDA_LIBRARY.match(name):
                 found[name] = os.path.normpath(path)
     return found, errors
 
@@ -690,20 +734,35 @@ def gpu_devices() -> list[Path]:
 
 
 def query_gpus() -> list[list[str]]:
-    """Return driver version, compute capability and name of each GPU, as nvidia-smi knows them."""
-    query = ["--query-gpu=driver_version,compute_cap,name", "--format=csv,noheader"]
+    """Return compute capability and name of each GPU, as nvidia-smi knows them."""
+    gpus = [line.split(", ", 1) for line in ask_driver("compute_cap,name")]
+    return [gpu for gpu in gpus if len(gpu) == 2 and numbers(gpu[0])]
+
+
+def ask_driver(fields: str) -> list[str]:
+    """Return what nvidia-smi says, one line a GPU; old ones do not know every field."""
     try:
-        answer = run(["nvidia-smi", *query])
+        answer = run(["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader"])
     except (OSError, subprocess.TimeoutExpired):
         return []
-    gpus = [line.split(", ", 2) for line in answer.stdout.splitlines() if not answer.returncode]
-    return [gpu for gpu in gpus if len(gpu) == 3]
+    return [] if answer.returncode else answer.stdout.splitlines()
+
+
+def driver_speaks(cuda: int) -> bool:
+    """Return whether an old driver has this CUDA all the same, by forward compatibility."""
+    script = (
+        "import ctypes; version = ctypes.c_int(); "
+        "ctypes.CDLL('libcuda.so.1').cuDriverGetVersion(ctypes.byref(version)); "
+        "print(version.value // 1000)"
+    )
+    printed, error = python(script)
+    return not error and int(printed) >= cuda
 
 
 def driver_version() -> str:
-    gpus = query_gpus()
-    if gpus:
-        return gpus[0][0]
+    said = ask_driver("driver_version")
+    if said and numbers(said[0]):
+        return said[0].strip()
     text = KERNEL_DRIVER.read_text(encoding="utf-8") if KERNEL_DRIVER.is_file() else ""
     version = re.search(r"\b\d{3,}\.\d+(\.\d+)?\b", text)
     return version[0] if version else ""
@@ -810,7 +869,11 @@ def read_facts() -> Facts:
         facts = json.loads(ENVIRONMENT.read_text(encoding="utf-8"))
         return Facts(**facts, accelerator=accelerator)
     except (OSError, ValueError, TypeError) as error:
-        raise ValueError(f"{ENVIRONMENT} cannot be used: {error}") from error
+        reason = str(error).removeprefix("Facts.__init__() ").replace("positional argument", "key")
+        raise ValueError(
+            f"{ENVIRONMENT} cannot be used: {reason}. It is the project's docker/environment.json: "
+            "correct that; docker compose build"
+        ) from error
 
 
 def main(arguments: list[str] | None = None) -> int:
