@@ -45,10 +45,10 @@ has.
 
 GPUS_HEAD = """\
 Which frameworks have code for a GPU, as packages of the index; NVIDIA's PyTorch image has a list of its own.
-Code for one architecture also serves later ones of the same major (8.6 serves 8.9), but not where its name ends in *a*. Where a GPU has a `*`, its code is compiled from PTX
-when it is first used: that takes a while, once. Names: NVIDIA's lists of
-[current](https://developer.nvidia.com/cuda-gpus) and [older](https://developer.nvidia.com/cuda-legacy-gpus)
-GPUs, 2026-11-23; not all are repeated here.
+Code for one architecture also serves later ones of the same major (8.6 serves 8.9), but not where its name
+ends in *a*. Where a GPU has a `*`, its code is compiled from PTX when it is first used: that takes a while,
+once. Names: NVIDIA's lists of [current](https://developer.nvidia.com/cuda-gpus) and
+[older](https://developer.nvidia.com/cuda-legacy-gpus) GPUs, 2026-11-23; not all are repeated here.
 """
 
 SOURCES_HEAD = """\
