@@ -67,7 +67,7 @@ def pytorch(engine: Engine, pytestconfig: pytest.Config) -> Iterator[PyTorch]:
         return
     folder = cache() / "pytorch-index"
     wheel = cpu_wheel(folder / "torch", pytestconfig)
-    report(pytestconfig, f"STAND-IN: PyTorch is {wheel.name} from a local index, not from {INDEX}: {why}")
+    report(pytestconfig, f"STAND-IN: every line has {wheel.name}, not its own PyTorch from {INDEX}: {why}")
     handler = partial(Quiet, directory=str(folder))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
