@@ -16,11 +16,10 @@ from pathlib import Path
 from cookiecutter.main import cookiecutter
 
 from compatibility.index import UV, CannotAsk, users_index
-from compatibility.matrix import load
+from compatibility.matrix import FRAMEWORKS, load
 
 TEMPLATE = Path(__file__).resolve().parent.parent
 FREE_GB = 12  # the packages, and what the index sent, unpacked once
-FRAMEWORKS = ("onnxruntime", "torch")
 ARCHITECTURE = re.compile(r"(sm|compute)_(\d+)(\d)([a-z]?)")
 
 

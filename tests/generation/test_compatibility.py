@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from cookiecutter.exceptions import FailedHookException
 
 from compatibility import docs, facts
+from compatibility.extension import chosen
 from compatibility.index import GLIBC_MINOR
 from compatibility.matrix import FRAMEWORKS, MATRIX, load, unserved
 from tests.conftest import TEMPLATE, run_cookiecutter
@@ -197,3 +199,9 @@ def test_a_framework_without_code_for_a_gpu_is_not_promised_for_it():
     promised = [docs.served(line, gpu) for gpu in ("7.0", "7.5", "9.0", "12.0")]
 
     assert promised == ["none", "both", "ONNX Runtime*, PyTorch", "ONNX Runtime*"]
+
+
+def test_a_name_of_no_line_is_refused_in_one_line():
+    """Cookiecutter checks an answer; a replay file that somebody wrote it does not."""
+    with pytest.raises(FailedHookException, match="'cu99' is no answer to `environment` or `cuda`"):
+        chosen({"environment": "full", "cuda": "cu99"})

@@ -2,6 +2,7 @@
 
 import getpass
 import importlib.util
+import itertools
 import json
 import os
 import shutil
@@ -13,6 +14,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from compatibility import docs
+from compatibility.matrix import load
 from tests.conftest import TEMPLATE
 
 DOCTOR = TEMPLATE / "{{cookiecutter.project}}" / "docker" / "doctor.py"
@@ -605,6 +608,15 @@ def test_a_gpu_with_kernels_is_fine(machine):
     findings = machine.finds("kernels")
 
     assert [finding.found for finding in findings] == ["onnxruntime: Tesla T4 (7.5)", "torch: Tesla T4 (7.5)"]
+
+
+def test_the_page_on_compatibility_and_the_doctor_say_the_same_of_every_gpu(doctor):
+    lines = load()["lines"].values()
+    built = [line[f"{name}_architectures"]["value"] for line in lines for name in docs.FRAMEWORKS]
+
+    for gpu, architectures in itertools.product(docs.GPUS, built):
+        served = any(doctor.serves(architecture, gpu) for architecture in architectures)
+        assert served == (docs.code_for(gpu, architectures) is not None), (gpu, architectures)
 
 
 def test_where_the_image_decides_torch_itself_is_asked_for_its_kernels(machine):
