@@ -11,6 +11,8 @@ from __future__ import annotations
 import keyword
 import re
 import sys
+from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 import cookiecutter
 from cookiecutter.exceptions import FailedHookException
@@ -67,6 +69,66 @@ def refusal(project: str, reason: str) -> FailedHookException:
     )
 
 
+def index_url(answer: str) -> str:
+    """Return the URL of the private index without a slash at its end, empty where there is none.
+
+    Raises FailedHookException, which quotes nothing of an answer that may hold a password.
+    """
+    url = answer.strip().rstrip("/")
+    if "@" in url:
+        reason = (
+            "it holds an account or a password, and cookiecutter keeps answers in clear text. Give the URL "
+            "alone; account and password come later, as PYPI_ACCOUNT and PYPI_PASSWORD"
+        )
+    elif url and not url.startswith(("http://", "https://")):
+        reason = "it must begin with http:// or https://"
+    elif {"?", "#"} & set(url):
+        reason = "it has a query or a fragment; most URLs of an index end in /simple"
+    elif url and not re.fullmatch(
+        r"https?://([\w.-]+|\[[0-9a-f:.]+\])(:\d+)?(/[\w.~%+-]+)*", url, re.A | re.I
+    ):
+        reason = "it is not of the form http://pypi.example.com:8080/simple"
+    elif has_no_port(url):
+        reason = "its port is not from 1 to 65535"
+    else:
+        return url
+    raise FailedHookException(f"private_index cannot be used: {reason}. Nothing was written")
+
+
+def has_no_port(url: str) -> bool:
+    """Return whether the port in a URL is none."""
+    try:
+        return urlsplit(url).port == 0
+    except ValueError:
+        return True
+
+
+def private_packages(answers: Mapping[str, str]) -> list[str]:
+    """Return the names of the private packages, each once, as an index normalises them.
+
+    Raises FailedHookException for one that is no name, or that the project has from elsewhere.
+    """
+    listed = [name.strip() for name in answers["private_packages"].split(",")]
+    names = [re.sub(r"[-_.]+", "-", name).lower() for name in listed if name]
+    if names and not index_url(answers["private_index"]):
+        reason = "private_index, where they would come from, is empty"
+        raise FailedHookException(f"private_packages cannot be used: {reason}. Nothing was written")
+    for name, written in zip(names, filter(None, listed), strict=True):
+        if not re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", name) or len(name) > LONGEST:
+            reason = "a name has letters, digits and single - _ or ., and no version; commas between names"
+        elif name == answers["project"].replace("_", "-"):
+            reason = "that is the project itself"
+        elif name.replace("-", "_") in TAKEN:
+            reason = "the project has a public package, or something else, of that name"
+        else:
+            continue
+        shown = written if len(written) <= LONGEST else written[:LONGEST] + "…"
+        raise FailedHookException(
+            f"private_packages: {shown!r} cannot be used: {reason}. Nothing was written"
+        )
+    return list(dict.fromkeys(names))
+
+
 class Answers(Extension):
     """Gives cookiecutter.json the filters above."""
 
@@ -79,3 +141,5 @@ class Answers(Extension):
                 "pip install --upgrade cookiecutter"
             )
         environment.filters["package_name"] = package_name
+        environment.filters["index_url"] = index_url
+        environment.filters["private_packages"] = private_packages

@@ -23,8 +23,9 @@ from tools.steps import EngineError
 
 CPU_BASE = "ubuntu:24.04"
 # What the tests make, removed at the end. The engine's build cache stays.
-IMAGES = ("capy-test", "capy-copy", "capy-first", "capy-dev", "capy-env-*", "vsc-capy-dev-*")
-OURS = re.compile(r"capy-(test|copy|first|dev|env-[a-z-]+)(-devcontainer)?_default")
+IMAGES = ("capy-test", "capy-index", "capy-copy", "capy-first", "capy-dev", "capy-env-*", "vsc-capy-dev-*")
+OURS = re.compile(r"capy-(test|index|copy|first|dev|env-[a-z-]+)(-devcontainer)?_default")
+INDEX = ("PYPI_ACCOUNT", "PYPI_PASSWORD", "PYPI_TRUSTED_HOST", "PUBLIC_INDEX_URL", "PIP_CONF", "NETRC")
 REPORT = pytest.StashKey[list[str]]()
 
 
@@ -53,7 +54,7 @@ def engine(pytestconfig: pytest.Config) -> Iterator[Engine]:
         for name, value in found.env.items():
             patch.setenv(name, value)
         # the settings of whoever runs the tests are not the tests' settings
-        for name in ("ACCELERATOR", "BASE_IMAGE", "CACHE_DIR", "GPU_IDS", "GROUP_ID", "USER_ID"):
+        for name in ("ACCELERATOR", "BASE_IMAGE", "CACHE_DIR", "GPU_IDS", "GROUP_ID", "USER_ID", *INDEX):
             patch.delenv(name, raising=False)
         if bundle := os.environ.get("SSL_CERT_FILE"):
             patch.setenv("CA_BUNDLE", bundle)

@@ -52,4 +52,4 @@ def test_one_that_the_user_may_not_read_is_named_in_one_line(docker, image, bund
     )
 
     assert (done.code, done.stdout) == (66, "")
-    assert done.stderr == "with-ca: the file that CA_BUNDLE names cannot be read by uid 7777"
+    assert done.stderr == "with-network: the file that CA_BUNDLE names cannot be read by uid 7777"

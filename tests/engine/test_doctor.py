@@ -50,16 +50,16 @@ BROKEN_IMAGES = {
         "libcublas.so.13",
     ),
     "the wrong CUDA major": (
-        "with-ca uv pip install onnxruntime-gpu==1.26.0",
+        "uv pip install onnxruntime-gpu==1.26.0",
         "cuda-major",
         "onnxruntime 1.26.0",
     ),
     "both ONNX Runtimes": (
-        "with-ca uv pip install onnxruntime==1.31.1",
+        "uv pip install onnxruntime==1.31.1",
         "packages",
         "onnxruntime-gpu 1.31.1 and onnxruntime 1.31.1",
     ),
-    "both OpenCVs": ("with-ca uv pip install --no-deps 'opencv-python<5'", "packages", "opencv-python "),
+    "both OpenCVs": ("uv pip install --no-deps 'opencv-python<5'", "packages", "opencv-python "),
     "PyTorch's cuDNN on an image with cuDNN": (
         f"cd {SITE} && mkdir -p nvidia/cudnn/lib && cp /usr/local/cuda/lib64/libcudnn* nvidia/cudnn/lib/",
         "cudnn",

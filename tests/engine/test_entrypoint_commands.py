@@ -154,7 +154,19 @@ def test_what_runs_as_root_is_never_taken_from_the_environment_s_folder(
     marked = tmp_path / "marked"
     marked.write_text("#!/bin/sh\necho taken as uid $(/usr/bin/id -u) >&2\nexit 1\n")
     marked.chmod(0o755)
-    names = ["stat", "sed", "id", "cat", "chown", "gosu", "setpriv", "which", "with-ca", "entrypoint", "tr"]
+    names = [
+        "stat",
+        "sed",
+        "id",
+        "cat",
+        "chown",
+        "gosu",
+        "setpriv",
+        "which",
+        "with-network",
+        "entrypoint",
+        "tr",
+    ]
 
     done = finish(
         lambda: docker.run(

@@ -20,7 +20,7 @@ docker/doctor.py
 docker/entrypoint.sh
 docker/environment.json
 docker/sync.sh
-docker/with-ca.sh
+docker/with-network.sh
 pyproject.toml
 script.py
 src/PACKAGE/__init__.py

@@ -1,0 +1,113 @@
+"""Where a password could be found after a build, and the search for it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from tests.conftest import BakedProject
+
+HISTORY = "buildx history"  # what the engine keeps of each build; the arguments are part of it
+
+
+@dataclass(frozen=True)
+class Password:
+    """An account, its password, and a word of the password that no encoding of it changes."""
+
+    account: str
+    text: str
+    word: str
+
+    def is_in(self, data: bytes) -> bool:
+        """Return whether it is there: whole or in part, percent-encoded, or as basic auth has it."""
+        pair = base64.b64encode(f"{self.account}:{self.text}".encode()).rstrip(b"=")
+        encoded = {self.text.encode(), quote(self.text, safe="").encode(), self.word.encode(), pair[:-2]}
+        return any(needle in data for needle in encoded)
+
+
+def output(*command: str) -> bytes:
+    """Return everything that a command says. Raises AssertionError where it fails."""
+    done = subprocess.run(command, capture_output=True)
+    assert done.returncode == 0, f"{command}: {done.stderr.decode()}"
+    return done.stdout + done.stderr
+
+
+def build_records() -> set[str]:
+    """Return the names of all builds in the engine's history."""
+    lines = (
+        output("docker", "buildx", "history", "ls", "--format", "json", "--no-trunc").decode().splitlines()
+    )
+    return {json.loads(line)["ref"].rpartition("/")[2] for line in lines}
+
+
+def in_history(build: str, password: Password) -> Iterator[str]:
+    """Yield each part of a build's record that has the password."""
+    history = ("docker", "buildx", "history")
+    settings = subprocess.run(
+        [*history, "inspect", build, "--format", "json"], capture_output=True, check=True
+    )
+    parts = {
+        "inspect": output(*history, "inspect", build) + settings.stdout,
+        "logs": output(*history, "logs", build, "--progress", "plain"),
+    }
+    for attachment in json.loads(settings.stdout).get("Attachments", []):
+        digest = attachment["Digest"]
+        parts["attachments"] = parts.get("attachments", b"") + output(
+            *history, "inspect", "attachment", build, digest
+        )
+    yield from (part for part, data in parts.items() if password.is_in(data))
+
+
+def in_image(image: str, password: Password, folder: Path) -> Iterator[str]:
+    """Yield each file of a saved image that has the password: its settings, and what is in its layers."""
+    archive = folder / "image.tar"
+    output("docker", "save", "--output", str(archive), image)
+    with tarfile.open(archive) as saved:
+        blobs = 0
+        for member in filter(tarfile.TarInfo.isfile, saved):
+            blobs += 1
+            data = saved.extractfile(member)
+            assert data.read(2) != b"\x1f\x8b", "the layers are compressed: nothing would be found in them"
+            if password.is_in(saved.extractfile(member).read()):
+                yield member.name
+    assert blobs > 5, "that was no image"
+    archive.unlink()
+
+
+def in_folder(folder: Path, password: Password, but: set[str] = frozenset()) -> Iterator[str]:
+    """Yield each file below `folder` that has the password, except those in which the user wrote it."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.name not in but and password.is_in(path.read_bytes()):
+            yield str(path.relative_to(folder))
+
+
+def places(
+    project: BakedProject, image: str, log: str, builds: set[str], password: Password, own: set[str]
+) -> dict[str, list[str]]:
+    """Return, for each place that was searched, where in it the password is.
+
+    `log` is what the builds said, `builds` their names in the history, `own` the names of the
+    files that the user keeps the password in.
+    """
+    environment = ("docker", "run", "--rm", "--entrypoint", "env", image)
+    found = {
+        "build log": ["log"] if password.is_in(log.encode()) else [],
+        HISTORY: [f"{part}" for build in builds for part in in_history(build, password)],
+        "project": list(in_folder(project.path, password, own)),
+    }
+    if not image:
+        return found
+    return found | {
+        "image history": ["history"]
+        if password.is_in(output("docker", "history", "--no-trunc", image))
+        else [],
+        "image inspect": ["inspect"] if password.is_in(output("docker", "image", "inspect", image)) else [],
+        "image layers": list(in_image(image, password, project.path.parent)),
+        "image environment": ["env"] if password.is_in(output(*environment)) else [],
+    }

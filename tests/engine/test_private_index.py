@@ -1,0 +1,425 @@
+"""The private index: every way to give its password builds, and leaves the password nowhere.
+
+The index is a real one (pypiserver with accounts). The projects have no package but its own, so
+that thirty builds take minutes; tests/engine/test_dependency_confusion.py has the public ones, too.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from leaks import HISTORY, Password, build_records, in_folder, output, places
+from rich.console import Console
+from rich.table import Table
+
+from tests.conftest import BakedProject, generate, use_cookiecutter_settings_of
+from tests.engine_fixtures import report
+from tests.index_server import PackageIndex, package_index
+from tests.light_project import empty
+
+IMAGE = "capy-index:cpu"
+PASSWORDS = {
+    "plain": Password("corp", "s3cr3t-Yxq7Zk2P", "Yxq7Zk2P"),
+    "special": Password("hard", "p@ss:w/o%r#d x+&?=1Wv9Tb4Lm", "1Wv9Tb4Lm"),
+    "e-mail": Password("corp@example.com", "s3cr3t-Hn6Rd8Jc", "Hn6Rd8Jc"),
+}
+ACCOUNTS = {password.account: password.text for password in PASSWORDS.values()}
+OLD = "old build argument"
+
+
+@dataclass
+class Attempt:
+    """A build, how it was asked for, and what came of it."""
+
+    project: BakedProject
+    environment: dict[str, str] = field(default_factory=dict)
+    arguments: list[str] = field(default_factory=list)  # of a plain `docker build`, else Compose builds
+    own: set[str] = field(default_factory=set)  # the files that the user keeps the password in
+    log: str = ""
+    code: int = -1
+    builds: set[str] = field(default_factory=set)
+
+    def build(self) -> Attempt:
+        """Build the image, and keep everything that was said."""
+        before = build_records()
+        command = ["docker", "compose", "build", "--progress", "plain"]
+        if self.arguments:
+            command = ["docker", "build", "--progress", "plain", "--network", "host", "--tag", IMAGE]
+            command += ["--file", "docker/Dockerfile", "--target", "runtime", *self.arguments]
+            for name, value in {"BASE_IMAGE": os.environ.get("BASE_IMAGE"), "ACCELERATOR": "cpu"}.items():
+                command += ["--build-arg", f"{name}={value}"] if value else []
+            if bundle := os.environ.get("CA_BUNDLE"):
+                command += ["--secret", f"id=ca,src={bundle}"]
+            command.append(".")
+        done = self.project.run(*command, **self.environment)
+        self.log, self.code = done.stdout + done.stderr, done.returncode
+        self.builds = build_records() - before
+        return self
+
+    def said(self) -> list[str]:
+        """Return with-index's own lines, each once: Docker repeats them in its summary."""
+        lines = [
+            line.partition("with-index: ")[2] for line in self.log.splitlines() if "with-index: " in line
+        ]
+        return list(dict.fromkeys(lines))
+
+    def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in a container of the project."""
+        return self.project.run(
+            *("docker", "compose", "run", "--rm", *command), **{**self.environment, **environment}
+        )
+
+
+def in_the_shell(attempt: Attempt, index: PackageIndex, password: Password) -> None:
+    """PYPI_ACCOUNT and PYPI_PASSWORD are exported."""
+    attempt.environment |= {"PYPI_ACCOUNT": password.account, "PYPI_PASSWORD": password.text}
+
+
+def in_dotenv(attempt: Attempt, index: PackageIndex, password: Password) -> None:
+    """Both stand in .env."""
+    with (attempt.project.path / ".env").open("a") as file:
+        file.write(f"PYPI_ACCOUNT={password.account}\nPYPI_PASSWORD='{password.text}'\n")
+    attempt.own.add(".env")
+
+
+def in_pip_conf(attempt: Attempt, index: PackageIndex, password: Password) -> None:
+    """PIP_CONF names the pip.conf that the user has, with another server in it."""
+    login = f"{quote(password.account, safe='')}:{quote(password.text, safe='')}"
+    path = attempt.project.path.parent / "pip.conf"
+    path.write_text(
+        f"[global]\nindex-url = {index.url.replace('://', f'://{login}@')}\ntrusted-host = 127.0.0.1\n"
+        "extra-index-url =\n    https://other:not-this-one@pypi.example.com/simple\n"
+    )
+    attempt.environment["PIP_CONF"] = str(path)
+
+
+def in_netrc(attempt: Attempt, index: PackageIndex, password: Password) -> None:
+    """NETRC names the user's .netrc."""
+    path = attempt.project.path.parent / ".netrc"
+    path.write_text(f'machine 127.0.0.1 login "{password.account}" password "{password.text}"\n')
+    path.chmod(0o600)
+    attempt.environment["NETRC"] = str(path)
+
+
+def in_a_plain_build(attempt: Attempt, index: PackageIndex, password: Password) -> None:
+    """`docker build --secret`, without Compose."""
+    attempt.environment["PYPI_PASSWORD"] = password.text
+    attempt.arguments += ["--build-arg", f"PYPI_ACCOUNT={password.account}"]
+    attempt.arguments += ["--secret", "id=pypi_password,env=PYPI_PASSWORD"]
+
+
+def in_a_build_argument(attempt: Attempt, index: PackageIndex, password: Password) -> None:
+    """`docker build --build-arg PYPI_PASSWORD=...`, as people did before."""
+    attempt.arguments += ["--build-arg", f"PYPI_ACCOUNT={password.account}"]
+    attempt.arguments += ["--build-arg", f"PYPI_PASSWORD={password.text}"]
+
+
+WAYS: dict[str, Callable[[Attempt, PackageIndex, Password], None]] = {
+    "shell": in_the_shell,
+    ".env": in_dotenv,
+    "pip.conf": in_pip_conf,
+    ".netrc": in_netrc,
+    "docker build --secret": in_a_plain_build,
+    OLD: in_a_build_argument,
+}
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[PackageIndex]:
+    """An index with two packages, closed to all but the accounts above.
+
+    With a port of its own for each test: no build finds a step of another one in the engine's cache.
+    """
+    packages = {"in-house-package": "1.0", "in-house-tool": "1.0"}
+    with package_index(tmp_path / "private", packages, ACCOUNTS) as found:
+        yield found
+
+
+@pytest.fixture
+def attempt(base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Attempt]:
+    """attempt(url): a project with this private index and nothing else to install, not built yet."""
+    use_cookiecutter_settings_of(tmp_path, monkeypatch)
+
+    def make(url: str, **answers: str) -> Attempt:
+        chosen = {"private_index": url, "private_packages": "in-house-package", **answers}
+        return Attempt(empty(generate(tmp_path, project="capy-index", **chosen)))
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def leaks(pytestconfig: pytest.Config) -> Iterator[dict[str, dict[str, list[str]]]]:
+    """What was found for each way in each place; shown as a table at the end."""
+    found: dict[str, dict[str, list[str]]] = {}
+    yield found
+    columns = list(dict.fromkeys(place for row in found.values() for place in row))
+    table = Table("where the password was", *columns)
+    for way, row in found.items():
+        table.add_row(
+            way, *(("LEAK" if row[place] else "clean") if place in row else "-" for place in columns)
+        )
+    console = Console(width=200, file=io.StringIO())
+    console.print(table)
+    for line in console.file.getvalue().splitlines():
+        report(pytestconfig, line)
+
+
+def note(leaks, way: str, found: dict[str, list[str]]) -> None:
+    """Add to the table what was found."""
+    row = leaks.setdefault(way, {})
+    for place, where in found.items():
+        row.setdefault(place, []).extend(where)
+
+
+@pytest.mark.parametrize("password", PASSWORDS.values(), ids=PASSWORDS)
+@pytest.mark.parametrize("way", WAYS)
+def test_a_build_has_the_package_and_the_password_is_nowhere(attempt, index, leaks, way, password):
+    tried = attempt(index.url)
+    WAYS[way](tried, index, password)
+
+    tried.build()
+
+    assert tried.code == 0, tried.log
+    version = output("docker", "run", "--rm", "--entrypoint", "python", IMAGE, "-c", WHICH)
+    assert version.decode().strip() == "1.0"
+    assert len(tried.builds) == 1
+    found = places(tried.project, IMAGE, tried.log, tried.builds, password, tried.own)
+    found["replay file"] = list(in_folder(tried.project.path.parent / "replay", password))
+    note(leaks, way, found)
+    # Docker keeps the arguments of each build in its own history; nothing in a Dockerfile can change that.
+    assert {place for place, where in found.items() if where} == ({HISTORY} if way == OLD else set()), found
+
+
+WHICH = "import in_house_package; print(in_house_package.VERSION)"
+
+
+@pytest.mark.parametrize("password", PASSWORDS.values(), ids=PASSWORDS)
+@pytest.mark.parametrize("way", ["shell", ".env", "pip.conf", ".netrc"])
+def test_uv_in_a_container_reaches_the_index_and_scripts_see_no_password(
+    attempt, index, leaks, way, password
+):
+    tried = attempt(index.url)
+    WAYS[way](tried, index, password)
+    assert tried.build().code == 0, tried.log
+    by_hand = ["--env", "PYPI_PASSWORD"] if way == "shell" else []
+
+    added = tried.run(*by_hand, "app", "uv", "add", "--index", "private", "in-house-tool")
+    environment = tried.run("app", "sh", "-c", "env; uv run --no-sync env")
+
+    assert added.returncode == 0, added.stderr
+    assert environment.returncode == 0, environment.stderr
+    assert "+ in-house-tool==1.0" in added.stderr
+    assert 'in-house-tool = { index = "private" }' in tried.project.read("pyproject.toml")
+    found = {
+        "run: output": [text for text in (added.stdout, added.stderr) if password.is_in(text.encode())],
+        "run: environment": ["env"] if password.is_in(environment.stdout.encode()) else [],
+        "run: uv.lock": list(in_folder(tried.project.path, password, tried.own)),
+    }
+    assert (tried.project.path / "uv.lock").exists()
+    note(leaks, way, found)
+    assert not [where for where in found.values() if where], found
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_wrong_password_is_named_by_its_setting_and_is_not_printed(attempt, index, leaks, way):
+    wrong = Password("corp", "wr0ng:p@ss/word-Kp5Gs3Xd", "Kp5Gs3Xd")
+    tried = attempt(index.url)
+    WAYS[way](tried, index, wrong)
+
+    tried.build()
+
+    origin = {"pip.conf": "PIP_CONF", ".netrc": "NETRC"}.get(way, "PYPI_ACCOUNT and PYPI_PASSWORD")
+    assert tried.code != 0
+    assert tried.said() == [
+        f"the index 'private' in pyproject.toml ({index.url}) refuses (403) "
+        f"the login from {origin}, account corp"
+    ]
+    found = places(tried.project, "", tried.log, tried.builds, wrong, tried.own)
+    note(leaks, f"{way}, wrong", found)
+    assert {place for place, where in found.items() if where} == ({HISTORY} if way == OLD else set()), found
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A setting that is wrong, and how the one line about it goes on."""
+
+    complaint: str
+    environment: dict[str, str] = field(default_factory=dict)
+    url: str = "{url}"
+    packages: str = "in-house-package"
+
+
+INDEX = "the index 'private' in pyproject.toml ({url})"
+GOOD = {"PYPI_ACCOUNT": "corp", "PYPI_PASSWORD": ACCOUNTS["corp"]}
+MISTAKES = {
+    "nothing is set": Mistake(
+        f"{INDEX} asks for an account and a password: "
+        "set PYPI_ACCOUNT and PYPI_PASSWORD, or PIP_CONF, or NETRC"
+    ),
+    "an account without a password": Mistake(
+        f"{INDEX} asks for an account and a password: PYPI_ACCOUNT is corp, but PYPI_PASSWORD is empty here",
+        {"PYPI_ACCOUNT": "corp"},
+    ),
+    "a password without an account": Mistake(
+        f"{INDEX} asks for an account and a password: PYPI_PASSWORD is set, but PYPI_ACCOUNT is empty",
+        {"PYPI_PASSWORD": ACCOUNTS["corp"]},
+    ),
+    "the package is not there": Mistake(
+        f"{INDEX} has no package in-house-pakage (404): is that its name there?",
+        GOOD,
+        packages="in-house-pakage",
+    ),
+    "a typo in the path": Mistake(
+        "the index 'private' in pyproject.toml ({root}/simpel) is no package index (404): most URLs of one "
+        "end in /simple",
+        GOOD,
+        url="{root}/simpel",
+    ),
+    "a typo in the host": Mistake(
+        "the index 'private' in pyproject.toml (http://pypi.invalid:8080/simple) cannot be reached",
+        GOOD,
+        url="http://pypi.invalid:8080/simple",
+    ),
+    "a trusted host that is none": Mistake(
+        "PYPI_TRUSTED_HOST=pypi.example.com is not the host of an index: {url}",
+        {**GOOD, "PYPI_TRUSTED_HOST": "pypi.example.com"},
+    ),
+    "a mirror that does not answer": Mistake(
+        "PUBLIC_INDEX_URL (http://127.0.0.1:9/simple) cannot be reached (Connection refused)",
+        {**GOOD, "PUBLIC_INDEX_URL": "http://127.0.0.1:9/simple"},
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_one_line_that_names_the_setting(attempt, index, mistake):
+    names = {"url": index.url, "root": index.root}
+    tried = attempt(mistake.url.format(**names), private_packages=mistake.packages)
+    tried.environment = mistake.environment
+
+    tried.build()
+
+    assert tried.code != 0
+    assert len(tried.said()) == 1, tried.log
+    assert tried.said()[0].startswith(mistake.complaint.format(**names))
+    assert not PASSWORDS["plain"].is_in(tried.log.encode())
+
+
+def test_an_index_that_is_down_is_named(attempt, tmp_path):
+    with package_index(tmp_path / "down", {"in-house-package": "1.0"}, ACCOUNTS) as index:
+        tried = attempt(index.url)
+    in_the_shell(tried, index, PASSWORDS["special"])
+
+    tried.build()
+
+    assert tried.code != 0
+    assert tried.said() == [
+        f"the index 'private' in pyproject.toml ({index.url}) cannot be reached (Connection refused): "
+        "is its URL right, is it up, is this its network?"
+    ]
+    assert not PASSWORDS["special"].is_in(tried.log.encode())
+
+
+BAD_FILES = {
+    "no pip.conf at all": ("PIP_CONF", b"http://corp:s3cr3t-Yxq7Zk2P@host/simple\n", "is not a pip.conf"),
+    "a picture as pip.conf": ("PIP_CONF", b"\x89PNG\xff\xfe", "is not UTF-8"),
+    "a raw slash in a password": (
+        "PIP_CONF",
+        b"[global]\nindex-url = http://corp:s3cr3t/Yxq7Zk2P@host/simple\n",
+        "has an index URL that cannot be read: there, a special character of a password is written as %XX",
+    ),
+}
+
+
+@pytest.mark.parametrize(("setting", "content", "complaint"), BAD_FILES.values(), ids=BAD_FILES)
+def test_a_file_that_cannot_be_used_is_named_and_not_quoted(
+    attempt, index, tmp_path, setting, content, complaint
+):
+    file = tmp_path / "file"
+    file.write_bytes(content)
+    tried = attempt(index.url)
+    tried.environment[setting] = str(file)
+
+    tried.build()
+
+    assert tried.code != 0
+    assert tried.said() == [f"the file that {setting} names {complaint}"]
+    assert not PASSWORDS["plain"].is_in(tried.log.encode())
+
+
+def test_the_dev_image_refuses_the_old_argument_since_its_history_would_keep_it(attempt, index):
+    tried = attempt(index.url)
+    in_a_build_argument(tried, index, PASSWORDS["plain"])
+    tried.arguments += ["--target", "dev"]
+
+    tried.build()
+
+    assert tried.code != 0
+    assert tried.said()[0].startswith("PYPI_PASSWORD came as a build argument, and this image would keep it")
+    assert not PASSWORDS["plain"].is_in(tried.log.encode())
+
+
+@pytest.mark.parametrize("trust", ["CA_BUNDLE", "PYPI_TRUSTED_HOST", "trusted-host in PIP_CONF", ""])
+def test_an_index_with_a_certificate_of_its_own(attempt, tmp_path, trust):
+    password = PASSWORDS["special"]
+    with package_index(tmp_path / "tls", {"in-house-package": "1.0"}, ACCOUNTS, tls=True) as index:
+        tried = attempt(index.url)
+        in_the_shell(tried, index, password)
+        if trust == "CA_BUNDLE":
+            bundle = tmp_path / "bundle.pem"
+            known = os.environ.get("CA_BUNDLE")
+            bundle.write_text((Path(known).read_text() if known else "") + index.authority.read_text())
+            tried.environment[trust] = str(bundle)
+        elif trust == "PYPI_TRUSTED_HOST":
+            tried.environment[trust] = "127.0.0.1"
+        elif trust:
+            in_pip_conf(tried, index, password)
+
+        tried.build()
+
+    assert not password.is_in(tried.log.encode())
+    if trust:
+        assert tried.code == 0, tried.log
+    else:
+        assert tried.code != 0
+        assert tried.said()[0].startswith(
+            f"the certificate of the index 'private' in pyproject.toml ({index.url}) is not trusted"
+        )
+        assert "CA_BUNDLE" in tried.said()[0]
+
+
+def test_pip_takes_a_package_from_the_private_index_alone(attempt, index):
+    tried = attempt(index.url)
+    in_the_shell(tried, index, PASSWORDS["special"])
+    tried.arguments = ["--target", "builder", "--build-arg", f"PYPI_ACCOUNT={PASSWORDS['special'].account}"]
+    tried.arguments += ["--secret", "id=pypi_password,env=PYPI_PASSWORD"]
+    assert tried.build().code == 0, tried.log
+    command = ["docker", "run", "--rm", "--network", "host", "--entrypoint", "with-index"]
+    command += ["--env", "PYPI_ACCOUNT", "--env", "PYPI_PASSWORD", IMAGE, "--private"]
+
+    done = tried.project.run(*command, "/opt/uv/bin/pip", "download", "in-house-tool", **tried.environment)
+    public = tried.project.run(*command, "/opt/uv/bin/pip", "download", "packaging", **tried.environment)
+
+    assert "Successfully downloaded in-house-tool" in done.stdout, done.stderr
+    assert public.returncode != 0
+    assert not PASSWORDS["special"].is_in(
+        (done.stdout + done.stderr + public.stdout + public.stderr).encode()
+    )
+
+
+def test_a_file_that_the_container_s_user_may_not_read_is_named(attempt, index):
+    tried = attempt(index.url)
+    in_netrc(tried, index, PASSWORDS["plain"])
+    assert tried.build().code == 0, tried.log
+
+    done = tried.run("app", "uv", "lock", USER_ID="7777")
+
+    assert done.returncode == 66
+    assert "with-index: the file that NETRC names cannot be read by uid 7777" in done.stderr

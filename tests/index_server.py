@@ -1,0 +1,106 @@
+"""Package indexes for the tests: pypiserver on the loopback, with accounts and TLS where asked for."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from socketserver import ThreadingMixIn
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+import pypiserver
+import trustme
+from passlib.apache import HtpasswdFile
+
+
+@dataclass(frozen=True)
+class PackageIndex:
+    """An index that answers."""
+
+    root: str  # http://127.0.0.1:PORT
+    authority: Path | None = None  # the certificate to trust it by
+
+    @property
+    def url(self) -> str:
+        """Return the URL that a project names."""
+        return f"{self.root}/simple"
+
+    @property
+    def port(self) -> int:
+        """Return its port."""
+        return int(self.root.rpartition(":")[2])
+
+
+class Server(ThreadingMixIn, WSGIServer):
+    """One thread for each request, so that a client that keeps a connection open blocks nobody."""
+
+    daemon_threads = True
+
+
+class Quiet(WSGIRequestHandler):
+    """Says nothing."""
+
+    def log_message(self, *_: object) -> None:
+        """Drop the line."""
+
+
+@contextmanager
+def package_index(
+    folder: Path, packages: Mapping[str, str], accounts: Mapping[str, str] | None = None, *, tls: bool = False
+) -> Iterator[PackageIndex]:
+    """Serve one wheel for each of `packages` (name: version) from `folder`, which must not exist yet.
+
+    With `accounts` (name: password) it is closed to everybody else; without, it is a public index,
+    which sends those who ask for another package on to the real one.
+    """
+    wheels = folder / "wheels"
+    wheels.mkdir(parents=True)
+    for name, version in packages.items():
+        write_wheel(wheels, name, version)
+    options = {"roots": [wheels], "disable_fallback": accounts is not None}
+    if accounts is not None:
+        options |= {"password_file": str(htpasswd(folder, accounts)), "authenticate": ["list", "download"]}
+    with make_server("127.0.0.1", 0, pypiserver.app(**options), Server, Quiet) as server:
+        authority = wrap(server, folder) if tls else None
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        scheme = "https" if tls else "http"
+        yield PackageIndex(f"{scheme}://127.0.0.1:{server.server_port}", authority)
+        server.shutdown()
+
+
+def write_wheel(folder: Path, name: str, version: str) -> None:
+    """Write a wheel with one module, whose VERSION says which one was installed."""
+    module = name.replace("-", "_")
+    info = f"{module}-{version}.dist-info"
+    files = {
+        f"{module}.py": f'"""A package for tests."""\n\nVERSION = "{version}"\n',
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = "".join(f"{path},,\n" for path in [*files, f"{info}/RECORD"])
+    with zipfile.ZipFile(folder / f"{module}-{version}-py3-none-any.whl", "w") as wheel:
+        for path, text in {**files, f"{info}/RECORD": record}.items():
+            wheel.writestr(path, text)
+
+
+def htpasswd(folder: Path, accounts: Mapping[str, str]) -> Path:
+    """Write the accounts as Apache's tool would; return the file."""
+    file = HtpasswdFile(str(folder / "htpasswd"), new=True)
+    for account, password in accounts.items():
+        file.set_password(account, password)
+    file.save()
+    return folder / "htpasswd"
+
+
+def wrap(server: WSGIServer, folder: Path) -> Path:
+    """Make the server speak TLS; return the certificate of its own authority."""
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    authority.cert_pem.write_to_path(folder / "authority.pem")
+    return folder / "authority.pem"

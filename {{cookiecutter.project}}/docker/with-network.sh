@@ -1,0 +1,35 @@
+#!/bin/sh
+# with-network COMMAND…: COMMAND knows the network that it runs in. Containers start with it, and uv does.
+#   secret ca (CA_BUNDLE in .env)  more certificates to trust, where a proxy opens TLS
+#   PUBLIC_INDEX_URL               a mirror of the public package index
+# Without them it only runs COMMAND. uv and pip do not ask the system's store, so the variables that they read are set.
+set -eu
+
+extra=/run/secrets/ca
+if [ -s "$extra" ]; then
+    if ! [ -r "$extra" ]; then
+        echo "with-network: the file that CA_BUNDLE names cannot be read by uid $(/usr/bin/id -u)" >&2
+        exit 66
+    fi
+    # In memory, so that no layer of the image keeps it; moved into place, since others may be reading it.
+    new=$(/usr/bin/mktemp /dev/shm/ca-bundle.XXXXXX)
+    /usr/bin/cat /etc/ssl/certs/ca-certificates.crt "$extra" > "$new"
+    /usr/bin/chmod 644 "$new"
+    bundle=/dev/shm/ca-bundle-of-$(/usr/bin/id -u)
+    /usr/bin/mv -f "$new" "$bundle"
+    export SSL_CERT_FILE="$bundle" PIP_CERT="$bundle" REQUESTS_CA_BUNDLE="$bundle" CURL_CA_BUNDLE="$bundle" GIT_SSL_CAINFO="$bundle"
+fi
+
+case ${PUBLIC_INDEX_URL:-} in
+    '') ;;
+    *@*)
+        echo 'with-network: PUBLIC_INDEX_URL holds an account or a password, which builds would keep in their history. Give the URL alone' >&2
+        exit 64
+        ;;
+    http://?* | https://?*) export UV_DEFAULT_INDEX="$PUBLIC_INDEX_URL" PIP_INDEX_URL="$PUBLIC_INDEX_URL" ;;
+    *)
+        echo "with-network: PUBLIC_INDEX_URL=$PUBLIC_INDEX_URL is not a URL that begins with http:// or https://" >&2
+        exit 64
+        ;;
+esac
+exec "$@"
