@@ -23,7 +23,16 @@ from tools.steps import EngineError
 
 CPU_BASE = "ubuntu:24.04"
 # What the tests make, removed at the end. The engine's build cache stays.
-IMAGES = ("capy-test", "capy-index", "capy-copy", "capy-first", "capy-dev", "capy-env-*", "vsc-capy-dev-*")
+IMAGES = (
+    "capy-test",
+    "capy-index",
+    "capy-copy",
+    "capy-first",
+    "capy-dev",
+    "capy-env-*",
+    "vsc-capy-dev-*",
+    "vsc-capy-index-*",
+)
 OURS = re.compile(r"capy-(test|index|copy|first|dev|env-[a-z-]+)(-devcontainer)?_default")
 INDEX = ("PYPI_ACCOUNT", "PYPI_PASSWORD", "PYPI_TRUSTED_HOST", "PUBLIC_INDEX_URL", "PIP_CONF", "NETRC")
 REPORT = pytest.StashKey[list[str]]()

@@ -50,18 +50,23 @@ class Quiet(WSGIRequestHandler):
 
 @contextmanager
 def package_index(
-    folder: Path, packages: Mapping[str, str], accounts: Mapping[str, str] | None = None, *, tls: bool = False
+    folder: Path,
+    packages: Mapping[str, str],
+    accounts: Mapping[str, str] | None = None,
+    *,
+    tls: bool = False,
+    public: bool = False,
 ) -> Iterator[PackageIndex]:
     """Serve one wheel for each of `packages` (name: version) from `folder`, which must not exist yet.
 
-    With `accounts` (name: password) it is closed to everybody else; without, it is a public index,
-    which sends those who ask for another package on to the real one.
+    With `accounts` (name: password) it is closed to everybody else. A `public` one, and one without
+    accounts, sends those who ask for another package on to the real public index.
     """
     wheels = folder / "wheels"
     wheels.mkdir(parents=True)
     for name, version in packages.items():
         write_wheel(wheels, name, version)
-    options = {"roots": [wheels], "disable_fallback": accounts is not None}
+    options = {"roots": [wheels], "disable_fallback": accounts is not None and not public}
     if accounts is not None:
         options |= {"password_file": str(htpasswd(folder, accounts)), "authenticate": ["list", "download"]}
     with make_server("127.0.0.1", 0, pypiserver.app(**options), Server, Quiet) as server:

@@ -12,13 +12,16 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import BakedProject, generate
 from tests.engine_fixtures import give_up
+from tests.index_server import package_index
+from tests.light_project import empty
 from tools.engine import Engine, lend
 
 CLI = Path(__file__).with_name("node_modules") / "@devcontainers/cli"
@@ -129,9 +132,15 @@ def dev(user: HostUser) -> Iterator[DevContainer]:
     """A fresh clone (so without .env), opened by the client."""
     project = generate(user.home, project="capy-dev")
     (project.path / ".env").unlink()
+    with opened(user, project) as container:
+        yield container
+
+
+@contextmanager
+def opened(user: HostUser, project: BakedProject) -> Iterator[DevContainer]:
+    """Give the project to its user and open it; its container is removed again."""
     if os.getuid() == 0:
         subprocess.run(["chown", "-R", f"{user.uid}:{user.gid}", str(project.path)], check=True)
-
     done = devcontainer(user, project, "up")
     try:
         assert done.returncode == 0, done.stdout + done.stderr
@@ -198,3 +207,31 @@ def test_docker_compose_in_the_same_folder_leaves_it_alone(dev):
 
     assert (run.returncode, run.stdout.split()[-1], down.returncode) == (0, "1", 0), run.stderr + down.stderr
     assert dev.execute("echo", "still there") == "still there"
+
+
+def test_the_private_index_is_there_with_a_password_that_the_container_does_not_keep(user, tmp_path):
+    """The password is in the shell that starts VS Code, and nowhere else."""
+    password = "s3cr3t-Qm4Vt7Zc"
+    packages = {"in-house-package": "1.0", "in-house-tool": "1.0"}
+    with package_index(tmp_path / "index", packages, {"corp": password}) as index:
+        answers = {"private_index": index.url, "private_packages": "in-house-package"}
+        project = empty(generate(user.home, project="capy-index", **answers))
+        settings = project.path / ".devcontainer/devcontainer.json"
+        files = '"../compose.yaml", "compose.yaml"'
+        settings.write_text(settings.read_text().replace(files, f'{files}, "../compose.override.yaml"'))
+        shell = {"PYPI_ACCOUNT": "corp", "PYPI_PASSWORD": password}
+        with opened(replace(user, environment=user.environment | shell), project) as dev:
+            dev.execute("uv", "add", "--index", "private", "in-house-tool")
+            container = dev.started["containerId"]
+            kept = [
+                subprocess.run(["docker", verb, container], capture_output=True, check=True).stdout
+                for verb in ("inspect", "export", "logs")
+            ]
+
+    assert "in-house-tool" in project.read("uv.lock")
+    assert (project.path / "uv.lock").stat().st_uid == user.uid
+    assert len(kept[1]) > 50_000_000
+    assert not [len(data) for data in kept if b"Qm4Vt7Zc" in data]
+    assert not [
+        path for path in project.path.rglob("*") if path.is_file() and password in str(path.read_bytes())
+    ]

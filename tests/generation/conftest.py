@@ -14,13 +14,25 @@ from tests.conftest import BakedProject, generate
 CHOICES: dict[str, list[str | bool]] = {
     "environment": ["inference", "training", "training-ngc", "full"],
     "cuda": ["cu13-py312", "cu12-py312", "cu12-py310"],
+    "private_index": ["", "https://pypi.example.com:8080/simple"],
+    "private_packages": ["", "in-house-package,in-house-tool"],
     "license": ["MIT", "Apache-2.0", "BSD-3-Clause", "Proprietary"],
     "github_actions": [True, False],
 }
 # Questions that act on the same files: all their combinations, with the first answer to the others.
-TOGETHER = [("environment", "cuda"), ("license", "github_actions"), ("environment", "github_actions")]
-# compatibility/matrix.yaml says why; the template refuses it.
-FORBIDDEN = {"environment": "training-ngc", "cuda": "cu12-py310"}
+TOGETHER = [
+    ("environment", "cuda"),
+    ("license", "github_actions"),
+    ("environment", "github_actions"),
+    ("environment", "private_index", "private_packages"),
+    ("private_index", "cuda"),
+    ("private_index", "github_actions"),
+]
+# The template refuses these: compatibility/matrix.yaml says why; packages of no index.
+FORBIDDEN = [
+    {"environment": "training-ngc", "cuda": "cu12-py310"},
+    {"private_index": "", "private_packages": "in-house-package,in-house-tool"},
+]
 
 
 def combinations() -> list[dict[str, str | bool]]:
@@ -30,7 +42,7 @@ def combinations() -> list[dict[str, str | bool]]:
     for names in TOGETHER:
         for answers in itertools.product(*(CHOICES[name] for name in names)):
             combination = {**first, **dict(zip(names, answers, strict=True))}
-            if not FORBIDDEN.items() <= combination.items():
+            if not any(pair.items() <= combination.items() for pair in FORBIDDEN):
                 found[tuple(combination.items())] = combination
     return list(found.values())
 

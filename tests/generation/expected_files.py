@@ -58,6 +58,9 @@ tests/test_digits.py
 tests/test_training.py
 tests/test_exported.py
 """,
+    ("private_index", "https://pypi.example.com:8080/simple"): """
+docker/with-index.py
+""",
     ("github_actions", True): """
 .github/workflows/ci.yaml
 """,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,6 +127,102 @@ def test_a_name_typed_at_the_prompt_is_refused_before_the_next_question(place):
     assert done.returncode == 1
     assert "[2/" not in done.stdout
     assert done.stdout.splitlines()[-1].endswith("Nothing was written; try project=x")
+    assert contents(place.folder) == {}
+
+
+SECRET = "s3cr3t"
+BAD_INDEXES = {
+    "an account and a password": (f"https://corp:{SECRET}@pypi.example.com/simple", "in clear text"),
+    "a password with a slash in it": (f"http://corp:pa/ss-{SECRET}@pypi.example.com/simple", "in clear text"),
+    "an account alone": ("https://corp@pypi.example.com/simple", "in clear text"),
+    "no scheme": ("pypi.example.com/simple", "must begin with http:// or https://"),
+    "another scheme": ("ftp://pypi.example.com/simple", "must begin with http:// or https://"),
+    "a file": ("file:///srv/wheels", "must begin with http:// or https://"),
+    "no host": ("http:///simple", "is not of the form"),
+    "a space": ("http://pypi.example.com/my index", "is not of the form"),
+    "a quote": ('http://pypi.example.com/"', "is not of the form"),
+    "a newline": ("http://pypi.example.com/\nsimple", "is not of the form"),
+    "a command": ("http://pypi.example.com/$(touch pwned)", "is not of the form"),
+    "a query": (f"http://pypi.example.com/simple?token={SECRET}", "has a query"),
+    "a fragment": ("http://pypi.example.com/simple#x", "has a query or a fragment"),
+    "a port too high": ("http://pypi.example.com:70000/simple", "its port is not"),
+    "port 0": ("http://pypi.example.com:0/simple", "its port is not"),
+    "letters beyond ASCII": ("http://pypi.exämple.com/simple", "is not of the form"),
+}
+
+
+@pytest.mark.parametrize(("url", "reason"), BAD_INDEXES.values(), ids=BAD_INDEXES)
+def test_a_bad_private_index_is_refused_in_one_line_and_stands_nowhere(place, url, reason):
+    before = contents(place.around)
+
+    done = run_cookiecutter(place.folder, f"private_index={url}")
+
+    assert done.returncode == 1
+    assert one_line(done).startswith("private_index cannot be used: it")
+    assert reason in one_line(done)
+    assert SECRET not in one_line(done)
+    assert contents(place.around) == before
+
+
+@pytest.mark.parametrize(
+    ("url", "written"),
+    [
+        ("http://192.168.100.100:16000/simple", "http://192.168.100.100:16000/simple"),
+        (" https://pypi.example.com/simple/ ", "https://pypi.example.com/simple"),
+        (
+            "https://pypi_server/api/pypi/all%20of%20it/simple",
+            "https://pypi_server/api/pypi/all%20of%20it/simple",
+        ),
+        ("http://[fd00::1]:8080", "http://[fd00::1]:8080"),
+    ],
+)
+def test_a_private_index_is_explicit(bake, url, written):
+    project = bake(private_index=url, private_packages="In_House.Package,in-house-tool,")
+
+    settings = tomllib.loads(project.read("pyproject.toml"))
+
+    index = {"name": "private", "url": written, "explicit": True}
+    assert settings["tool"]["uv"]["index"] == [index]
+    assert settings["tool"]["uv"]["sources"] == {
+        "in-house-package": {"index": "private"},
+        "in-house-tool": {"index": "private"},
+    }
+    assert {"in-house-package", "in-house-tool"} <= set(settings["project"]["dependencies"])
+
+
+@pytest.mark.parametrize(
+    ("packages", "reason"),
+    [
+        pytest.param("in house", "a name has letters", id="a space"),
+        pytest.param("in-house==1.0", "a name has letters", id="a version"),
+        pytest.param("a, b;c", "a name has letters", id="a semicolon"),
+        pytest.param('a"\n[tool]', "a name has letters", id="TOML"),
+        pytest.param("-r requirements.txt", "a name has letters", id="an option"),
+        pytest.param("größe", "a name has letters", id="letters beyond ASCII"),
+        pytest.param("x" * 51, "a name has letters", id="too long"),
+        pytest.param("My_Project", "the project itself", id="the project"),
+        pytest.param("torch", "has a public package", id="a package of the project"),
+        pytest.param("OpenCV-Python.headless", "has a public package", id="one of them, written otherwise"),
+    ],
+)
+def test_a_bad_private_package_is_refused_in_one_line_and_leaves_nothing(place, packages, reason):
+    before = contents(place.around)
+
+    done = run_cookiecutter(
+        place.folder, "private_index=http://pypi.example.com/simple", f"private_packages=good,{packages}"
+    )
+
+    assert done.returncode == 1
+    assert one_line(done).startswith("private_packages: ")
+    assert reason in one_line(done)
+    assert contents(place.around) == before
+
+
+def test_private_packages_of_no_index_are_refused(place):
+    done = run_cookiecutter(place.folder, "private_packages=in-house-package")
+
+    assert done.returncode == 1
+    assert one_line(done).startswith("private_packages cannot be used: private_index")
     assert contents(place.folder) == {}
 
 

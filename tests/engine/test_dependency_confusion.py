@@ -1,0 +1,122 @@
+"""Somebody publishes a higher version of the private package on the public index: it never gets in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import BakedProject, generate
+from tests.engine.conftest import ON_THE_HOST
+from tests.engine_fixtures import report
+from tests.index_server import PackageIndex, package_index
+from tests.light_project import empty
+
+IMAGE = "capy-index:cpu"
+LOGIN = {"PYPI_ACCOUNT": "corp", "PYPI_PASSWORD": "s3cr3t"}
+PACKAGE = {"in-house-package": "1.0"}
+
+
+@pytest.fixture
+def public(tmp_path: Path) -> Iterator[PackageIndex]:
+    """A public index with the attacker's version, and all the real packages."""
+    with package_index(tmp_path / "public", {"in-house-package": "99.0"}) as index:
+        yield index
+
+
+@pytest.fixture
+def private(tmp_path: Path) -> Iterator[PackageIndex]:
+    """The private index."""
+    with package_index(tmp_path / "private", PACKAGE, {"corp": "s3cr3t"}) as index:
+        yield index
+
+
+def make(folder: Path, url: str) -> BakedProject:
+    """Return a project with a private index, all its public packages, and no lock."""
+    project = generate(folder, project="capy-index", private_index=url, private_packages="in-house-package")
+    (project.path / "compose.override.yaml").write_text(ON_THE_HOST)
+    (project.path / ".env").write_text("ACCELERATOR=cpu\n")
+    return project
+
+
+def build(project: BakedProject, public: PackageIndex) -> str:
+    """Build the image; return which version of the private package it has, or, where it fails, nothing."""
+    settings = {**LOGIN, "PUBLIC_INDEX_URL": public.url}
+    done = project.run("docker", "compose", "build", "--progress", "plain", **settings)
+    return installed(project) if done.returncode == 0 else ""
+
+
+def installed(project: BakedProject) -> str:
+    """Return the version that the image has."""
+    code = "import in_house_package; print(in_house_package.VERSION)"
+    return project.run("docker", "run", "--rm", "--entrypoint", "python", IMAGE, "-c", code).stdout.strip()
+
+
+def locked(project: BakedProject) -> str:
+    """Return the version that uv.lock has, and the index that it is from."""
+    lock = project.read("uv.lock")
+    return " ".join(
+        re.search(r'name = "in-house-package"\nversion = "(.*)"\nsource = .*"(http.*)"', lock).groups()
+    )
+
+
+def test_the_public_index_really_offers_the_higher_version(base, tmp_path, public, private):
+    """Without the line under [tool.uv.sources], it is what a build gets: this is what the line is for."""
+    project = empty(make(tmp_path, private.url))
+    path = project.path / "pyproject.toml"
+    path.write_text(path.read_text().replace('in-house-package = { index = "private" }', ""))
+
+    assert build(project, public) == "99.0"
+
+
+def test_a_build_has_the_private_version_with_and_without_a_lock(
+    base, tmp_path, public, private, pytestconfig
+):
+    project = make(tmp_path, private.url)
+
+    without_lock = build(project, public)
+    settings = {**LOGIN, "PUBLIC_INDEX_URL": public.url}
+    run = ["docker", "compose", "run", "--rm", "--env", "PYPI_PASSWORD", "app"]
+    done = project.run(*run, "uv", "lock", "--upgrade", **settings)
+    assert done.returncode == 0, done.stderr
+    with_lock = build(project, public)
+
+    assert (without_lock, with_lock) == ("1.0", "1.0")
+    assert locked(project) == f"1.0 {private.url}"
+    report(
+        pytestconfig, "a public version 99.0 of the private package: 1.0 installed, with and without a lock"
+    )
+
+
+def test_a_private_index_that_is_down_lets_nothing_in(base, tmp_path, public, pytestconfig):
+    with package_index(tmp_path / "down", PACKAGE, {"corp": "s3cr3t"}) as private:
+        project = empty(make(tmp_path, private.url))
+        assert build(project, public) == "1.0"
+        settings = {**LOGIN, "PUBLIC_INDEX_URL": public.url}
+        run = ["docker", "compose", "run", "--rm", "--env", "PYPI_PASSWORD", "app"]
+        assert project.run(*run, "uv", "lock", **settings).returncode == 0
+    # another port, where nothing ever answered: no cache has the package of that index
+    nobody = re.sub(r":\d+/", ":9/", private.url)
+    for name in ("pyproject.toml", "uv.lock"):
+        path = project.path / name
+        path.write_text(path.read_text().replace(private.url, nobody).replace(private.root, nobody[:-7]))
+
+    with_lock = build(project, public)
+    (project.path / "uv.lock").unlink()
+    without_lock = build(project, public)
+
+    assert (with_lock, without_lock) == ("", "")
+    report(pytestconfig, "the private index is down: the build fails, with and without a lock")
+
+
+def test_a_mirror_that_asks_for_a_login_has_the_private_index_s(base, tmp_path):
+    """A company's one index, with its own packages and the public ones, as most of the products are."""
+    index = package_index(tmp_path / "all", PACKAGE, {"corp": "s3cr3t"}, public=True)
+    with index as everything:
+        project = empty(make(tmp_path, everything.url))
+
+        version = build(project, everything)
+
+    assert version == "1.0"

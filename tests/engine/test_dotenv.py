@@ -1,0 +1,92 @@
+"""Compose hands .env to a build; in a container docker/with-index.py reads it, and must read the same."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tests.conftest import TEMPLATE
+
+
+@pytest.fixture(scope="module")
+def with_index() -> ModuleType:
+    """docker/with-index.py as a module."""
+    path = next((TEMPLATE / "{{cookiecutter.project}}/docker").glob("*with-index.py*"))
+    loader = importlib.machinery.SourceFileLoader("with_index", str(path))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("with_index", loader))
+    sys.modules["with_index"] = module  # its dataclasses look there for it
+    loader.exec_module(module)
+    return module
+
+
+def compose_reads(folder: Path) -> str:
+    """Return PYPI_PASSWORD as Compose has it from the .env in `folder`."""
+    (folder / "compose.yaml").write_text("services: {app: {image: x}}\n")
+    command = ["docker", "compose", "config", "--environment"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    values = [
+        line.partition("=")[2] for line in done.stdout.splitlines() if line.startswith("PYPI_PASSWORD=")
+    ]
+    return values[0] if values else ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "PYPI_PASSWORD=plain",
+        "PYPI_PASSWORD='p@ss:w/o%r#d x+&?=1'",
+        'PYPI_PASSWORD="two words"',
+        "PYPI_PASSWORD=a#b",
+        "PYPI_PASSWORD=a #b",
+        "PYPI_PASSWORD='a' # b",
+        "PYPI_PASSWORD= a ",
+        "export PYPI_PASSWORD=a",
+        "  PYPI_PASSWORD = a",
+        "PYPI_PASSWORD: a",
+        "PYPI_PASSWORD='a$b'",
+        "PYPI_PASSWORD='a\\b'",
+        "PYPI_PASSWORD=a'b",
+        'PYPI_PASSWORD=a"b',
+        "PYPI_PASSWORD='größe'",
+        "PYPI_PASSWORD=a=b",
+        "PYPI_PASSWORD=first\nPYPI_PASSWORD=second",
+        "PYPI_PASSWORD=a\r\nOTHER=b",
+        "PYPI_PASSWORD=",
+        "PYPI_PASSWORD=''",
+        "#PYPI_PASSWORD=a",
+        "OTHER=a",
+    ],
+)
+def test_the_password_in_dotenv_is_the_one_that_compose_reads(engine, with_index, tmp_path, text):
+    dotenv = tmp_path / ".env"
+    dotenv.write_bytes(text.encode())
+
+    assert with_index.password_in(dotenv) == compose_reads(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "PYPI_PASSWORD=a$b",
+        "PYPI_PASSWORD=a\\b",
+        'PYPI_PASSWORD="a\\b"',
+        "PYPI_PASSWORD='it\\'s'",
+        "PYPI_PASSWORD=two words",
+        "PYPI_PASSWORD='a'b",
+    ],
+)
+def test_one_that_compose_would_change_is_refused_and_not_quoted(with_index, tmp_path, text):
+    dotenv = tmp_path / ".env"
+    dotenv.write_text(text)
+
+    with pytest.raises(with_index.Refusal) as refused:
+        with_index.password_in(dotenv)
+
+    assert "can be read in two ways: write it in single quotes" in refused.value.args[1]
+    assert text.partition("=")[2].strip("'\"") not in refused.value.args[1]
