@@ -1,6 +1,7 @@
 """The image: what it is built from, what is in it, what is not, and what a build says."""
 
 import json
+import time
 
 import pytest
 
@@ -40,7 +41,8 @@ def inspect(docker, image):
 
 def test_the_runtime_image_holds_nothing_that_only_the_build_needed(inspect):
     left = inspect(
-        "ls -d /opt/uv /cache/* /root/.cache /run/secrets /dev/shm/* /var/lib/apt/lists/*_* "
+        "ls -d "
+        "/opt/uv/lib /opt/uv/bin/pip /cache/* /root/.cache /run/secrets /dev/shm/* /var/lib/apt/lists/*_* "
         f"/var/cache/apt/archives/*.deb {VENV}/pip {VENV}/ruff 2>/dev/null || true;"
         "dpkg --list python3-venv python3-pip git 2>/dev/null | grep '^ii' || true"
     )
@@ -133,7 +135,7 @@ def test_no_certificate_of_the_build_is_in_the_image(docker, image, base, inspec
 def test_new_code_does_not_install_the_packages_again(copy):
     build(copy)
     with (copy.path / "script.py").open("a") as script:
-        script.write("# changed\n")
+        script.write(f"# changed {time.time_ns()}\n")  # the engine knows the builds of the last run
 
     log = build(copy)
 
@@ -150,7 +152,7 @@ def step(log: str, command: str) -> list[str]:
 
 def test_the_lock_file_is_made_by_the_documented_command_decides_and_is_guarded(copy, docker):
     pyproject = copy.path / "pyproject.toml"
-    pyproject.write_text(pyproject.read_text() + "# changed, so that the packages are installed anew\n")
+    pyproject.write_text(pyproject.read_text() + f"# {time.time_ns()}: the packages are installed anew\n")
 
     assert "no uv.lock" in build(copy)
 
@@ -244,6 +246,7 @@ def test_by_default_it_reserves_all_gpus_and_builds_on_nvidia_s_image(config):
     assert app["build"]["args"] == {
         "ACCELERATOR": "nvidia",
         "BASE_IMAGE": stack("inference", "cu13-py312").nvidia_image,
+        "PUBLIC_INDEX_URL": "",
     }
     assert app["image"] == "capy-test:nvidia"
     assert app["stop_grace_period"] == "30s"  # a training script needs time to save its state
@@ -253,7 +256,11 @@ def test_without_a_gpu_it_reserves_nothing_and_builds_on_plain_ubuntu(config):
     app = config(ACCELERATOR="cpu")
 
     assert "deploy" not in app
-    assert app["build"]["args"] == {"ACCELERATOR": "cpu", "BASE_IMAGE": "ubuntu:24.04"}
+    assert app["build"]["args"] == {
+        "ACCELERATOR": "cpu",
+        "BASE_IMAGE": "ubuntu:24.04",
+        "PUBLIC_INDEX_URL": "",
+    }
     assert app["image"] == "capy-test:cpu"
 
 
@@ -273,4 +280,4 @@ def test_vs_code_gets_the_same_service_with_its_tools_and_no_ids_from_env(config
     assert dev["volumes"] == plain["volumes"]
     assert (plain["build"]["target"], dev["build"]["target"]) == ("runtime", "dev")
     assert dev["image"] == f"capy-test:{accelerator}-dev"
-    assert dev["environment"] == {"USER_ID": "", "GROUP_ID": ""}
+    assert dev["environment"] == {"USER_ID": "", "GROUP_ID": "", "PUBLIC_INDEX_URL": ""}
