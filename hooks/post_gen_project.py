@@ -18,9 +18,11 @@ if shutil.which("sh"):
     except subprocess.TimeoutExpired:
         print("The Docker Engine gave no answer in 30 s; later: sh docker/detect-accelerator.sh")
 
+login = """
+  export PYPI_ACCOUNT=you PYPI_PASSWORD='…'   # or .env, pip.conf, .netrc: README.md, In-house packages"""
 print(f"""
 {project.name} is ready. Next:
-  cd {project.name}
+  cd {project.name}{login if (project / "docker/with-index.py").exists() else ""}
   docker compose run --rm app script.py   # the first time, this builds the image
   docker compose run --rm app pytest      # its tests
   docker compose run --rm app doctor      # does everything agree on this machine?

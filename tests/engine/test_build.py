@@ -132,6 +132,29 @@ def test_no_certificate_of_the_build_is_in_the_image(docker, image, base, inspec
 # ----------------------------------------------------------------------------------- what a build does
 
 
+@pytest.mark.parametrize("private_index", ["", "https://pypi.example.com/simple"])
+def test_docker_itself_finds_nothing_to_warn_of(base, bake, private_index):
+    project = bake(project="capy-copy", private_index=private_index)
+    check = [
+        "docker",
+        "build",
+        "--check",
+        "--build-arg",
+        f"BASE_IMAGE={base.name}",
+        "--file",
+        "docker/Dockerfile",
+        ".",
+    ]
+
+    done = project.run(*check)
+    dockerfile = project.path / "docker/Dockerfile"
+    dockerfile.write_text(dockerfile.read_text() + "ARG SOME_PASSWORD\nFROM base as last\n")
+    spoilt = project.run(*check)
+
+    assert (done.returncode, "no warnings found" in done.stdout + done.stderr) == (0, True), done.stdout
+    assert spoilt.returncode != 0
+
+
 def test_new_code_does_not_install_the_packages_again(copy):
     build(copy)
     with (copy.path / "script.py").open("a") as script:
