@@ -416,3 +416,44 @@ def test_a_file_that_the_container_s_user_may_not_read_is_named(attempt, index):
 
     assert done.returncode == 66
     assert "with-index: the file that NETRC names cannot be read by uid 7777" in done.stderr
+
+
+def test_it_works_beside_nvidia_s_own_pytorch_and_in_the_dev_image(ngc_image, pytorch, index, tmp_path):
+    """The environment whose steps differ from the others'."""
+    answers = {
+        "environment": "training-ngc",
+        "private_index": index.url,
+        "private_packages": "in-house-package",
+    }
+    project = generate(tmp_path, project="capy-index", **answers)
+    pytorch.use_in(project)
+    settings = {**GOOD, "ACCELERATOR": "cpu", "BASE_IMAGE": ngc_image}
+    files = ["compose.yaml", ".devcontainer/compose.yaml", "compose.override.yaml"]
+    dev = ["docker", "compose", *(word for file in files for word in ("--file", file)), "run", "--rm", "app"]
+
+    runtime = project.run(*("docker", "compose", "run", "--rm", "app", "-c", WHICH), **settings)
+    tools = project.run(*dev, "sh", "-c", f"python -c '{WHICH}' && ruff --version", **settings)
+
+    assert (runtime.returncode, runtime.stdout.split()[-1:]) == (0, ["1.0"]), runtime.stderr
+    assert (tools.returncode, "1.0" in tools.stdout.split()) == (0, True), tools.stderr
+    assert not PASSWORDS["plain"].is_in((runtime.stderr + tools.stderr).encode())
+
+
+def test_python_3_10_reads_pyproject_toml_with_debian_s_own_package(attempt, index):
+    tried = attempt(index.url, cuda="cu12-py310")
+    in_the_shell(tried, index, PASSWORDS["plain"])
+
+    assert tried.build().code == 0, tried.log
+
+    imported = [
+        "docker",
+        "run",
+        "--rm",
+        "--entrypoint",
+        "/usr/bin/python3",
+        IMAGE,
+        "-I",
+        "-c",
+        "import tomli",
+    ]
+    assert tried.project.run(*imported).returncode == 0

@@ -96,3 +96,10 @@ def test_an_engine_that_never_answers_stops_nothing(tmp_path, monkeypatch, capsy
     said = capsys.readouterr().out
     assert "later: sh docker/detect-accelerator.sh" in said
     assert f"{tmp_path.name} is ready" in said
+
+
+@pytest.mark.parametrize(("url", "is_said"), [("", False), ("https://pypi.example.com/simple", True)])
+def test_the_login_of_a_private_index_is_among_the_next_steps(tmp_path, url, is_said):
+    done = run_cookiecutter(tmp_path, f"private_index={url}")
+
+    assert ("export PYPI_ACCOUNT=you" in done.stdout) is is_said
