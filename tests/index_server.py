@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import ssl
 import threading
 import zipfile
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from socketserver import ThreadingMixIn
+from urllib.parse import urlsplit
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import pypiserver
@@ -21,7 +23,7 @@ from passlib.apache import HtpasswdFile
 class PackageIndex:
     """An index that answers."""
 
-    root: str  # http://127.0.0.1:PORT
+    root: str  # http://HOST:PORT
     authority: Path | None = None  # the certificate to trust it by
 
     @property
@@ -30,9 +32,9 @@ class PackageIndex:
         return f"{self.root}/simple"
 
     @property
-    def port(self) -> int:
-        """Return its port."""
-        return int(self.root.rpartition(":")[2])
+    def host(self) -> str:
+        """Return its host."""
+        return urlsplit(self.root).hostname
 
 
 class Server(ThreadingMixIn, WSGIServer):
@@ -69,11 +71,13 @@ def package_index(
     options = {"roots": [wheels], "disable_fallback": accounts is not None and not public}
     if accounts is not None:
         options |= {"password_file": str(htpasswd(folder, accounts)), "authenticate": ["list", "download"]}
-    with make_server("127.0.0.1", 0, pypiserver.app(**options), Server, Quiet) as server:
-        authority = wrap(server, folder) if tls else None
+    # An address of its own: uv keeps what an index said for ten minutes, and ports come again.
+    host = f"127.{random.randint(1, 254)}.{random.randint(0, 255)}.{random.randint(1, 254)}"
+    with make_server(host, 0, pypiserver.app(**options), Server, Quiet) as server:
+        authority = wrap(server, host, folder) if tls else None
         threading.Thread(target=server.serve_forever, daemon=True).start()
         scheme = "https" if tls else "http"
-        yield PackageIndex(f"{scheme}://127.0.0.1:{server.server_port}", authority)
+        yield PackageIndex(f"{scheme}://{host}:{server.server_port}", authority)
         server.shutdown()
 
 
@@ -101,11 +105,11 @@ def htpasswd(folder: Path, accounts: Mapping[str, str]) -> Path:
     return folder / "htpasswd"
 
 
-def wrap(server: WSGIServer, folder: Path) -> Path:
+def wrap(server: WSGIServer, host: str, folder: Path) -> Path:
     """Make the server speak TLS; return the certificate of its own authority."""
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.issue_cert(host).configure_cert(context)
     server.socket = context.wrap_socket(server.socket, server_side=True)
     authority.cert_pem.write_to_path(folder / "authority.pem")
     return folder / "authority.pem"

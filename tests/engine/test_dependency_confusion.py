@@ -97,7 +97,7 @@ def test_a_private_index_that_is_down_lets_nothing_in(base, tmp_path, public, py
         settings = {**LOGIN, "PUBLIC_INDEX_URL": public.url}
         run = ["docker", "compose", "run", "--rm", "--env", "PYPI_PASSWORD", "app"]
         assert project.run(*run, "uv", "lock", **settings).returncode == 0
-    # another port, where nothing ever answered: no cache has the package of that index
+    # a port where nothing ever answered: no cache has the package of that index
     nobody = re.sub(r":\d+/", ":9/", private.url)
     for name in ("pyproject.toml", "uv.lock"):
         path = project.path / name

@@ -94,7 +94,7 @@ def in_pip_conf(attempt: Attempt, index: PackageIndex, password: Password) -> No
     login = f"{quote(password.account, safe='')}:{quote(password.text, safe='')}"
     path = attempt.project.path.parent / "pip.conf"
     path.write_text(
-        f"[global]\nindex-url = {index.url.replace('://', f'://{login}@')}\ntrusted-host = 127.0.0.1\n"
+        f"[global]\nindex-url = {index.url.replace('://', f'://{login}@')}\ntrusted-host = {index.host}\n"
         "extra-index-url =\n    https://other:not-this-one@pypi.example.com/simple\n"
     )
     attempt.environment["PIP_CONF"] = str(path)
@@ -103,7 +103,7 @@ def in_pip_conf(attempt: Attempt, index: PackageIndex, password: Password) -> No
 def in_netrc(attempt: Attempt, index: PackageIndex, password: Password) -> None:
     """NETRC names the user's .netrc."""
     path = attempt.project.path.parent / ".netrc"
-    path.write_text(f'machine 127.0.0.1 login "{password.account}" password "{password.text}"\n')
+    path.write_text(f'machine {index.host} login "{password.account}" password "{password.text}"\n')
     path.chmod(0o600)
     attempt.environment["NETRC"] = str(path)
 
@@ -135,7 +135,7 @@ WAYS: dict[str, Callable[[Attempt, PackageIndex, Password], None]] = {
 def index(tmp_path: Path) -> Iterator[PackageIndex]:
     """An index with two packages, closed to all but the accounts above.
 
-    With a port of its own for each test: no build finds a step of another one in the engine's cache.
+    At an address of its own for each test: no build finds a step of another one in the engine's cache.
     """
     packages = {"in-house-package": "1.0", "in-house-tool": "1.0"}
     with package_index(tmp_path / "private", packages, ACCOUNTS) as found:
@@ -281,7 +281,7 @@ MISTAKES = {
         url="http://pypi.invalid:8080/simple",
     ),
     "a trusted host that is none": Mistake(
-        "PYPI_TRUSTED_HOST=pypi.example.com is not the host of an index: {url}",
+        f"PYPI_TRUSTED_HOST=pypi.example.com is not the host of {INDEX}",
         {**GOOD, "PYPI_TRUSTED_HOST": "pypi.example.com"},
     ),
     "a mirror that does not answer": Mistake(
@@ -371,7 +371,7 @@ def test_an_index_with_a_certificate_of_its_own(attempt, tmp_path, trust):
             bundle.write_text((Path(known).read_text() if known else "") + index.authority.read_text())
             tried.environment[trust] = str(bundle)
         elif trust == "PYPI_TRUSTED_HOST":
-            tried.environment[trust] = "127.0.0.1"
+            tried.environment[trust] = index.host
         elif trust:
             in_pip_conf(tried, index, password)
 
