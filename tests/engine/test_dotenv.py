@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.machinery
 import importlib.util
 import subprocess
 import sys
@@ -15,13 +14,15 @@ from tests.conftest import TEMPLATE
 
 
 @pytest.fixture(scope="module")
-def with_index() -> ModuleType:
-    """docker/with-index.py as a module."""
-    path = next((TEMPLATE / "{{cookiecutter.project}}/docker").glob("*with-index.py*"))
-    loader = importlib.machinery.SourceFileLoader("with_index", str(path))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("with_index", loader))
+def with_index(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
+    """docker/with-index.py as a module; a copy, since Python leaves its cache beside what it loads."""
+    path = tmp_path_factory.mktemp("module") / "with_index.py"
+    original = next((TEMPLATE / "{{cookiecutter.project}}/docker").glob("*with-index.py*"))
+    path.write_bytes(original.read_bytes())
+    specification = importlib.util.spec_from_file_location("with_index", path)
+    module = importlib.util.module_from_spec(specification)
     sys.modules["with_index"] = module  # its dataclasses look there for it
-    loader.exec_module(module)
+    specification.loader.exec_module(module)
     return module
 
 
