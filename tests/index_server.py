@@ -56,10 +56,13 @@ def package_index(
     packages: Mapping[str, str],
     accounts: Mapping[str, str] | None = None,
     *,
+    needs: Mapping[str, str] | None = None,
     tls: bool = False,
     public: bool = False,
 ) -> Iterator[PackageIndex]:
     """Serve one wheel for each of `packages` (name: version) from `folder`, which must not exist yet.
+
+    `needs` names the package that one of them needs.
 
     With `accounts` (name: password) it is closed to everybody else. A `public` one, and one without
     accounts, sends those who ask for another package on to the real public index.
@@ -67,7 +70,7 @@ def package_index(
     wheels = folder / "wheels"
     wheels.mkdir(parents=True)
     for name, version in packages.items():
-        write_wheel(wheels, name, version)
+        write_wheel(wheels, name, version, (needs or {}).get(name))
     options = {"roots": [wheels], "disable_fallback": accounts is not None and not public}
     if accounts is not None:
         options |= {"password_file": str(htpasswd(folder, accounts)), "authenticate": ["list", "download"]}
@@ -81,13 +84,14 @@ def package_index(
         server.shutdown()
 
 
-def write_wheel(folder: Path, name: str, version: str) -> None:
+def write_wheel(folder: Path, name: str, version: str, needs: str | None = None) -> None:
     """Write a wheel with one module, whose VERSION says which one was installed."""
     module = name.replace("-", "_")
     info = f"{module}-{version}.dist-info"
+    requirement = f"Requires-Dist: {needs}\n" if needs else ""
     files = {
         f"{module}.py": f'"""A package for tests."""\n\nVERSION = "{version}"\n',
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{requirement}",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     record = "".join(f"{path},,\n" for path in [*files, f"{info}/RECORD"])

@@ -33,9 +33,9 @@ def private(tmp_path: Path) -> Iterator[PackageIndex]:
         yield index
 
 
-def make(folder: Path, url: str) -> BakedProject:
+def make(folder: Path, url: str, packages: str = "in-house-package") -> BakedProject:
     """Return a project with a private index, all its public packages, and no lock."""
-    project = generate(folder, project="capy-index", private_index=url, private_packages="in-house-package")
+    project = generate(folder, project="capy-index", private_index=url, private_packages=packages)
     (project.path / "compose.override.yaml").write_text(ON_THE_HOST)
     (project.path / ".env").write_text("ACCELERATOR=cpu\n")
     return project
@@ -109,6 +109,24 @@ def test_a_private_index_that_is_down_lets_nothing_in(base, tmp_path, public, py
 
     assert (with_lock, without_lock) == ("", "")
     report(pytestconfig, "the private index is down: the build fails, with and without a lock")
+
+
+@pytest.mark.parametrize(
+    ("named", "version"),
+    [("in-house-tool, in-house-package", "1.0"), ("in-house-tool", "99.0")],
+    ids=["named", "not named"],
+)
+def test_a_package_that_a_private_one_needs_is_safe_where_it_is_named(
+    base, tmp_path, public, pytestconfig, named, version
+):
+    """The READMEs and the question ask for it: uv has the sources of a project's own dependencies only."""
+    packages, needs = PACKAGE | {"in-house-tool": "1.0"}, {"in-house-tool": "in-house-package"}
+    with package_index(tmp_path / "both", packages, {"corp": "s3cr3t"}, needs=needs) as private:
+        project = empty(make(tmp_path, private.url, named))
+
+        assert build(project, public) == version
+
+    report(pytestconfig, f"private_packages={named}, the tool needs the package: {version} installed")
 
 
 def test_a_mirror_that_asks_for_a_login_has_the_private_index_s(base, tmp_path):
