@@ -42,7 +42,7 @@ lint: $(installed)  ## check this repository's own Python and shell code
 	@echo shellcheck: every file that begins like a shell script
 	@$(shell_scripts) | tr '\n' '\0' | xargs -0 .venv/bin/shellcheck
 
-shell_scripts := find . \( -name .git -o -name .venv -o -name node_modules -o -path ./demo \) -prune -o -type f \
+shell_scripts := find . \( -name .git -o -name .venv -o -name node_modules -o -path ./demo -o -path '*/docker/uv.sh' \) -prune -o -type f \
 	-exec awk 'FNR == 1 && /^\#!.*[\/ ](ba|da)?sh( |$$)/ { print FILENAME } { nextfile }' {} +
 
 .PHONY: bench

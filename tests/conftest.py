@@ -85,7 +85,9 @@ def bake(tmp_path: Path) -> Callable[..., BakedProject]:
 
 def generate(folder: Path, **answers: str | bool) -> BakedProject:
     """Generate a project into `folder` with the defaults of cookiecutter.json and these answers."""
+    before = dict(sys.modules)
     path = cookiecutter(str(TEMPLATE), no_input=True, extra_context=answers, output_dir=str(folder))
+    sys.modules.update(before)  # the template has its own modules imported anew; the tests keep theirs
     return BakedProject(Path(path))
 
 

@@ -16,6 +16,7 @@ CHOICES: dict[str, list[str | bool]] = {
     "cuda": ["cu13-py312", "cu12-py312", "cu12-py310"],
     "private_index": ["", "https://pypi.example.com:8080/simple"],
     "private_packages": ["", "in-house-package,in-house-tool"],
+    "notebook": [False, True],
     "license": ["MIT", "Apache-2.0", "BSD-3-Clause", "Proprietary"],
     "github_actions": [True, False],
 }
@@ -27,6 +28,7 @@ TOGETHER = [
     ("environment", "private_index", "private_packages"),
     ("private_index", "cuda"),
     ("private_index", "github_actions"),
+    ("environment", "notebook"),
 ]
 # The template refuses these: compatibility/matrix.yaml says why; packages of no index.
 FORBIDDEN = [

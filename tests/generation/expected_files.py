@@ -4,10 +4,14 @@ ALWAYS = """
 .cache/.gitkeep
 .devcontainer/compose.yaml
 .devcontainer/devcontainer.json
+.devcontainer/devcontainer.schema.json
+.devcontainer/initialize.sh
 .dockerignore
 .env.example
 .gitattributes
 .gitignore
+.pre-commit-config.yaml
+.vscode/launch.json
 LICENSE
 README.md
 compose.yaml
@@ -20,6 +24,7 @@ docker/doctor.py
 docker/entrypoint.sh
 docker/environment.json
 docker/sync.sh
+docker/uv.sh
 docker/with-network.sh
 pyproject.toml
 script.py

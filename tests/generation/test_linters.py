@@ -14,9 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import BakedProject
+from tests.conftest import TEMPLATE, BakedProject
 
-HERE = Path(__file__).parent
 PROGRAMS = Path(sysconfig.get_path("scripts"))
 SCHEMA = [sys.executable, "-m", "check_jsonschema"]
 RUFF = [sys.executable, "-m", "ruff"]
@@ -52,7 +51,7 @@ LINTERS = {
     ),
     "shellcheck on every script": Linter(
         [PROGRAMS / "shellcheck", "--color=never"],
-        ["docker/*.sh"],
+        ["docker/*.sh", ".devcontainer/*.sh"],
         ("", "rm $1\n"),
         "SC2086",
     ),
@@ -87,7 +86,11 @@ LINTERS = {
         "'run-on'",
     ),
     "our schema of devcontainer.json": Linter(
-        [*SCHEMA, "--schemafile", HERE / "devcontainer.schema.json"],
+        [
+            *SCHEMA,
+            "--schemafile",
+            TEMPLATE / "{{cookiecutter.project}}/.devcontainer/devcontainer.schema.json",
+        ],
         [".devcontainer/devcontainer.json"],
         ('"overrideCommand": false', '"runArgs": []'),
         "'runArgs' was unexpected",
