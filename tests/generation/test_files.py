@@ -151,7 +151,10 @@ def test_the_name_stands_wherever_a_name_is_needed(bake):
     image = read(project, "compose.yaml")["services"]["app"]["image"]
     assert image == "two-words:${ACCELERATOR:-nvidia}"
     assert read(project, "pyproject.toml")["project"]["name"] == "two-words"
-    assert read(project, ".devcontainer/compose.yaml")["name"] == "two-words-devcontainer-${CHECKOUT:-0}"
+    assert (
+        read(project, ".devcontainer/compose.yaml")["name"]
+        == "two-words-devcontainer-${ACCELERATOR:-nvidia}-${CHECKOUT:-0}"
+    )
     assert read(project, ".devcontainer/devcontainer.json")["name"] == "two-words"
     assert project.read("README.md").startswith("# two-words\n")
     assert "src/two_words/__init__.py" in project.files()

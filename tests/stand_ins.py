@@ -129,8 +129,8 @@ def nvidia_image(built: BakedProject, cuda_image: str) -> str:
 
 
 def recipe(name: str) -> str:
-    """Return the text of a Dockerfile beside this file."""
-    return Path(__file__).with_name(f"{name}.Dockerfile").read_text()
+    """Return the text of one of the tests' own Dockerfiles."""
+    return Path(__file__).with_name("engine").joinpath(f"{name}.Dockerfile").read_text()
 
 
 def build_image(text: str, name: str, *arguments: str, network: str = "default") -> str:

@@ -1,0 +1,215 @@
+"""VS Code's reference client, and ordinary users of the host who open projects with it.
+
+Where the tests run as root, these users are made and removed again; else it is whoever runs them.
+"""
+
+from __future__ import annotations
+
+import grp
+import json
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import BakedProject, generate
+from tests.engine_fixtures import give_up
+from tools.engine import Engine, lend
+
+CLI = Path(__file__).with_name("node_modules") / "@devcontainers/cli"
+GROUP = "capy-dev"
+# Where every user may go; pytest's own folders are closed to others.
+OPEN_FOLDER = tempfile.gettempdir()
+UID = 4242  # of the users for whom it does not matter; `app` has 1000 in the image
+
+
+@dataclass(frozen=True)
+class HostUser:
+    """An ordinary user of the host, with a home and the right to use the engine."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+    home: Path
+    client: Path  # VS Code's, where this user may read it
+    environment: dict[str, str]
+
+    def run(self, *command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+        """Run a command as this user."""
+        identity = {"user": self.uid, "group": self.gid, "extra_groups": self.groups}
+        return subprocess.run(
+            command,
+            cwd=folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            **(identity if os.getuid() == 0 else {}),
+        )
+
+    def own(self, project: BakedProject) -> None:
+        """Give the user a project that somebody else made."""
+        if os.getuid() == 0:
+            subprocess.run(["chown", "-R", f"{self.uid}:{self.gid}", str(project.path)], check=True)
+
+
+@dataclass(frozen=True)
+class DevContainer:
+    """The project as the client opened it."""
+
+    user: HostUser
+    project: BakedProject
+    started: dict
+
+    def execute(self, *command: str) -> str:
+        """Run a command in the dev container as VS Code's terminal would; return its output."""
+        done = self.devcontainer("exec", *command)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout.strip()
+
+    def devcontainer(self, verb: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the client on the project."""
+        return devcontainer(self.user, self.project, verb, *arguments)
+
+
+def devcontainer(
+    user: HostUser, project: BakedProject, verb: str, *arguments: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the reference client as `user`."""
+    client = ["node", str(user.client), verb]
+    return user.run(*client, "--workspace-folder", str(project.path), *arguments, folder=project.path)
+
+
+@contextmanager
+def opened(user: HostUser, project: BakedProject, *options: str) -> Iterator[DevContainer]:
+    """Give the project to its user and open it; its container and its volumes are removed again."""
+    user.own(project)
+    try:
+        yield up(user, project, *options)
+    finally:
+        close(project)
+
+
+def close(project: BakedProject) -> None:
+    """Remove the dev container that the project has with its settings, and its volumes."""
+    files = ["--file", "compose.yaml", "--file", ".devcontainer/compose.yaml"]
+    project.run("docker", "compose", *files, "down", "--volumes", "--remove-orphans")
+
+
+def up(user: HostUser, project: BakedProject, *options: str) -> DevContainer:
+    """Open the project, or open it again; the client must say that it could."""
+    done = devcontainer(user, project, "up", *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return DevContainer(user, project, json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.fixture(scope="session")
+def homes(engine: Engine, base, pytestconfig: pytest.Config) -> Iterator[tuple[Path, dict[str, str]]]:
+    """A folder for the homes of users who may use the engine, and what their environment has for it.
+
+    Without the client: a failure where CI is set, else a skip.
+    """
+    if not (CLI / "devcontainer.js").exists() or not shutil.which("node"):
+        give_up(pytestconfig, "NO CLIENT: it needs Node 20 or newer with npm, then `make test` installs it")
+    folder = Path(tempfile.mkdtemp(prefix="capy-", dir=OPEN_FOLDER))
+    folder.chmod(0o755)
+    if os.getuid() == 0:
+        subprocess.run(["groupadd", "--force", GROUP], check=True)
+    gid = grp.getgrnam(GROUP).gr_gid if os.getuid() == 0 else os.getgid()
+    try:
+        shutil.copytree(CLI, folder / "cli")  # the one in root's folders is closed to others
+        names = ("PATH", "BASE_IMAGE", "CA_BUNDLE", "DOCKER_HOST")
+        environment = {name: os.environ[name] for name in names if name in os.environ}
+        with lend(engine, gid, folder) as lent:
+            yield folder, environment | lent
+    finally:
+        shutil.rmtree(folder)
+        if os.getuid() == 0:
+            subprocess.run(["groupdel", GROUP], check=False, capture_output=True)
+
+
+@pytest.fixture(scope="session")
+def host_user(homes, engine: Engine, pytestconfig: pytest.Config) -> Iterator[Callable[[int], HostUser]]:
+    """host_user(uid): the ordinary user with this uid, made where the tests run as root."""
+    folder, environment = homes
+    made: dict[int, HostUser] = {}
+
+    def get(uid: int) -> HostUser:
+        if uid not in made:
+            if os.getuid() not in (0, uid) and uid != UID:
+                give_up(pytestconfig, f"NOT ROOT: uid {uid} was not tried, only your own")
+            home = folder / f"home-{uid}"
+            home.mkdir()
+            entry = make_user(uid, home) if os.getuid() == 0 else pwd.getpwuid(os.getuid())
+            ids = entry.pw_uid, entry.pw_gid, groups_for(engine)
+            own = {"HOME": str(home)} | docker_settings(home, entry, environment.get("DOCKER_CONFIG"))
+            made[uid] = HostUser(*ids, home, folder / "cli/devcontainer.js", environment | own)
+        return made[uid]
+
+    yield get
+    if os.getuid() == 0:
+        for user in made.values():
+            subprocess.run(["userdel", name_of(user.uid)], check=False, capture_output=True)
+
+
+def make_user(uid: int, home: Path) -> pwd.struct_passwd:
+    """Make an ordinary user of this host, unless one has the uid."""
+    subprocess.run(["userdel", name_of(uid)], check=False, capture_output=True)  # of a run that was killed
+    try:
+        entry = pwd.getpwuid(uid)
+    except KeyError:
+        command = ["useradd", "--no-log-init", "--home-dir", str(home), "--no-create-home", "--uid", str(uid)]
+        subprocess.run([*command, "--user-group", name_of(uid)], check=True, capture_output=True)
+        entry = pwd.getpwnam(name_of(uid))
+    os.chown(home, entry.pw_uid, entry.pw_gid)
+    return entry
+
+
+def docker_settings(home: Path, owner: pwd.struct_passwd, lent: str | None) -> dict[str, str]:
+    """Give a user a folder of their own for what Docker's clients note, with the lent engine's plugins."""
+    if lent is None:
+        return {}
+    settings = home / ".docker"
+    settings.mkdir()
+    (settings / "cli-plugins").symlink_to(Path(lent) / "cli-plugins")
+    os.chown(settings, owner.pw_uid, owner.pw_gid)
+    return {"DOCKER_CONFIG": str(settings)}
+
+
+def name_of(uid: int) -> str:
+    """Return the name of a user whom the tests make."""
+    return f"{GROUP}-{uid}"
+
+
+def groups_for(engine: Engine) -> tuple[int, ...]:
+    """Return the groups that a user of root's tests needs to use the engine."""
+    if os.getuid() != 0:
+        return ()
+    socket = Path((engine.host or "unix:///var/run/docker.sock").removeprefix("unix://"))
+    return (grp.getgrnam(GROUP).gr_gid, socket.stat().st_gid)
+
+
+@pytest.fixture(scope="session")
+def user(host_user) -> HostUser:
+    """The ordinary user of the tests for which any will do."""
+    return host_user(UID)
+
+
+@pytest.fixture(scope="module")
+def dev(user: HostUser) -> Iterator[DevContainer]:
+    """A fresh clone (so without .env), opened by the client."""
+    with opened(user, clone(user.home, "capy-dev")) as container:
+        yield container
+
+
+def clone(folder: Path, name: str, **answers: str | bool) -> BakedProject:
+    """Return a project as a clone has it: without .env."""
+    project = generate(folder, project=name, **answers)
+    (project.path / ".env").unlink()
+    return project
