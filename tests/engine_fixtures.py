@@ -29,11 +29,12 @@ IMAGES = (
     "capy-copy",
     "capy-first",
     "capy-dev",
+    "capy-ci",
     "capy-env-*",
     "vsc-capy-dev-*",
     "vsc-capy-index-*",
 )
-OURS = re.compile(r"capy-(test|index|copy|first|dev|env-[a-z-]+)(-devcontainer-(cpu|nvidia)-[0-9]+)?_default")
+OURS = re.compile(r"capy-(test|index|copy|first|ci|dev|env-[a-z-]+)(-devcontainer-[a-z]+-\d+)?_default")
 INDEX = ("PYPI_ACCOUNT", "PYPI_PASSWORD", "PYPI_TRUSTED_HOST", "PUBLIC_INDEX_URL", "PIP_CONF", "NETRC")
 REPORT = pytest.StashKey[list[str]]()
 
