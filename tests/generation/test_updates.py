@@ -1,0 +1,184 @@
+"""Years later: a project follows its template with cruft, and keeps what its owner changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import TEMPLATE, BakedProject
+from tests.generation.conftest import contents
+
+CRUFT = [sys.executable, "-m", "cruft"]
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A git repository in a test's folder."""
+
+    path: Path
+
+    def git(self, *arguments: str) -> str:
+        """Run git in it and return what it said; it must not fail."""
+        return succeed(self.path, "git", *arguments)
+
+    def commit(self, message: str) -> None:
+        """Commit everything."""
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message", message)
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        """Change a text that a file has once."""
+        path = self.path / name
+        assert path.read_text().count(old) == 1
+        path.write_text(path.read_text().replace(old, new))
+
+
+@pytest.fixture
+def template(tmp_path: Path) -> Repository:
+    """The template as it is here, in a repository of its own, tagged v1."""
+    files = succeed(TEMPLATE, "git", "ls-files", "--cached", "--others", "--exclude-standard", "-z").split(
+        "\0"
+    )
+    repository = Repository(tmp_path / "template")
+    for name in filter(None, files):
+        if (TEMPLATE / name).exists():
+            (repository.path / name).parent.mkdir(parents=True, exist_ok=True)
+            (repository.path / name).write_bytes((TEMPLATE / name).read_bytes())
+    repository.git("init", "--quiet", "--initial-branch", "main")
+    repository.commit("The first version")
+    repository.git("tag", "v1")
+    return repository
+
+
+@pytest.fixture
+def project(template: Repository, tmp_path: Path) -> Repository:
+    """A project that cruft made from v1, edited by its owner, committed."""
+    answers = json.dumps({"project": "followed", "environment": "training"})
+    create = [*CRUFT, "create", str(template.path), "--no-input", "--checkout", "v1"]
+    succeed(tmp_path, *create, "--extra-context", answers)
+    repository = Repository(tmp_path / "followed")
+    repository.git("init", "--quiet")
+    repository.commit("Generated")
+    repository.edit("pyproject.toml", "dependencies = [\n", 'dependencies = [\n  "einops",\n')
+    repository.edit("README.md", "# followed\n", "# Followed, by its owner\n")
+    (repository.path / "src/followed/owned.py").write_text("import einops\n")
+    (repository.path / "docker/accelerator-cpu.yaml").unlink()
+    repository.commit("The owner's work")
+    return repository
+
+
+def test_an_update_brings_the_template_s_changes_and_keeps_the_owner_s(template, project, pytestconfig):
+    move_on(template)
+
+    update(project)
+
+    changed = project.git("diff", "HEAD", "--name-only").split()
+    assert changed == [".cruft.json", "compose.yaml", "docker/apt-packages.txt", "pyproject.toml"]
+    # the template's side, with a filter that only its new version has
+    assert "stop_grace_period: 60s" in read(project, "compose.yaml")
+    assert "ffmpeg  # FOLLOWED" in read(project, "docker/apt-packages.txt")
+    assert "line-length = 120" in read(project, "pyproject.toml")
+    # the owner's
+    assert '  "einops",\n' in read(project, "pyproject.toml")
+    assert read(project, "README.md").startswith("# Followed, by its owner\n")
+    assert not (project.path / "docker/accelerator-cpu.yaml").exists()
+    assert not [*project.path.rglob("*.rej")]
+    project.commit("Updated")
+    assert "up to date" in succeed(project.path, *CRUFT, "check")
+
+
+def test_where_both_changed_the_same_line_both_are_there_to_choose_from(template, project):
+    heading = "# {{ cookiecutter.project }}"
+    template.edit("{{cookiecutter.project}}/README.md", f"{heading}\n", f"{heading} 2\n")
+    template.commit("A new heading")
+
+    update(project)
+
+    theirs = project.path / "README.md.rej"
+    text = read(project, "README.md") + (theirs.read_text() if theirs.exists() else "")
+    assert "# Followed, by its owner" in text
+    assert "# followed 2" in text
+
+
+@pytest.mark.parametrize(
+    ("answer", "file", "before", "after"),
+    [
+        ({"cuda": "cu12-py312"}, "docker/environment.json", '"cuda": 13', '"cuda": 12'),
+        ({"notebook": True}, "compose.yaml", "", "jupyter lab"),
+        ({"environment": "full"}, "pyproject.toml", "torch==", "onnxruntime-gpu"),
+    ],
+    ids=str,
+)
+def test_an_answer_is_changed_later(project, answer, file, before, after):
+    assert before in read(project, file)
+    assert after not in read(project, file)
+
+    update(project, "--variables-to-update", json.dumps(answer))
+
+    assert after in read(project, file)
+    assert '  "einops",\n' in read(project, "pyproject.toml")
+    recorded = json.loads(read(project, ".cruft.json"))["context"]["cookiecutter"]
+    assert answer.items() <= recorded.items()
+
+
+def test_a_project_of_plain_cookiecutter_is_linked_later(template, project, tmp_path):
+    (project.path / ".cruft.json").unlink()
+    project.commit("As from cookiecutter")
+    answers = json.dumps({"project": "followed", "environment": "training"})
+    link = [*CRUFT, "link", str(template.path), "--checkout", "v1", "--no-input", "--extra-context", answers]
+    succeed(project.path, *link)
+    project.commit("Linked")
+    move_on(template)
+
+    update(project)
+
+    assert "stop_grace_period: 60s" in read(project, "compose.yaml")
+    assert '  "einops",\n' in read(project, "pyproject.toml")
+
+
+def test_cruft_writes_what_cookiecutter_writes(template, tmp_path):
+    succeed(tmp_path, *CRUFT, "create", str(template.path), "--no-input")
+    by_cruft = contents(tmp_path / "my-project")
+    assert by_cruft.pop(".cruft.json")
+    (tmp_path / "plain").mkdir()
+    command = [sys.executable, "-m", "cookiecutter", "--no-input", str(template.path)]
+    succeed(tmp_path / "plain", *command)
+
+    assert by_cruft == contents(BakedProject(tmp_path / "plain/my-project").path)
+
+
+def move_on(template: Repository) -> None:
+    """Commit a next version, which changes files, a filter and a default."""
+    inside = "{{cookiecutter.project}}"
+    template.edit(f"{inside}/compose.yaml", "stop_grace_period: 30s", "stop_grace_period: 60s")
+    template.edit(f"{inside}/pyproject.toml", "line-length = 100", "line-length = 120")
+    packages = template.path / inside / "docker/apt-packages.txt"
+    packages.write_text(packages.read_text() + "ffmpeg  # {{ cookiecutter.project | shout }}\n")
+    old = 'environment.filters["package_name"] = package_name\n'
+    template.edit("capy_template.py", old, f'{old}        environment.filters["shout"] = str.upper\n')
+    template.commit("The second version")
+
+
+def update(project: Repository, *options: str) -> None:
+    """Update the project as the README says."""
+    succeed(project.path, *CRUFT, "update", "--skip-apply-ask", *options)
+
+
+def read(project: Repository, name: str) -> str:
+    """Return the text of a file."""
+    return (project.path / name).read_text()
+
+
+def succeed(folder: Path, *command: str) -> str:
+    """Run a command in a folder and return its output; it must not fail."""
+    somebody = dict.fromkeys(("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"), "Somebody")
+    somebody |= dict.fromkeys(("GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"), "somebody@example.com")
+    done = subprocess.run(command, cwd=folder, env={**os.environ, **somebody}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
