@@ -1,0 +1,6 @@
+# A browser for the tests of what people open in theirs: Debian's Chromium, without a window.
+ARG BASE
+FROM ${BASE}
+RUN rm -f /etc/apt/apt.conf.d/docker-clean && apt-get update \
+    && apt-get install --yes --no-install-recommends chromium fonts-dejavu-core
+ENTRYPOINT ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--user-data-dir=/tmp/profile"]

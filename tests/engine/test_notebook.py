@@ -1,0 +1,184 @@
+"""JupyterLab and TensorBoard, looked at with a real browser."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+from playwright.sync_api import Browser, expect, sync_playwright
+
+from tests.conftest import BakedProject, generate
+from tests.engine_fixtures import change_owner, report
+from tests.stand_ins import build_image, recipe
+from tools.base_image import Base
+
+UID = 1234
+CELL = "import os, torch; print('uid', os.getuid(), 'device', torch.ones(1).device)"
+START_SECONDS = 60
+
+
+@pytest.fixture(scope="module")
+def browser(base: Base) -> Iterator[Browser]:
+    """Debian's Chromium in a container, which reaches this machine's loopback and listens on it."""
+    if not base.stand_in:
+        pytest.skip("NO BROWSER: the tests' Chromium is Debian's, and this base image is Ubuntu's")
+    image = build_image(recipe("browser"), "capy-env-browser", f"BASE={base.name}", network="host")
+    port = free_port()
+    command = ["docker", "run", "--detach", "--rm", "--network", "host", image]
+    command += [f"--remote-debugging-port={port}", "about:blank"]
+    container = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    try:
+        wait_for(f"http://127.0.0.1:{port}/json/version")
+        with sync_playwright() as playwright:
+            yield playwright.chromium.connect_over_cdp(f"http://127.0.0.1:{port}")
+    finally:
+        subprocess.run(["docker", "kill", container], check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def notebook(base: Base, pytorch, tmp_path_factory) -> Iterator[BakedProject]:
+    """A project with notebooks, of an ordinary user, in which a training has run; its services are up."""
+    folder = tmp_path_factory.mktemp("notebook")
+    project = generate(folder, project="capy-env-notebook", environment="training", notebook=True)
+    pytorch.use_in(project)
+    if (project.path / "compose.override.yaml").exists():  # without the host's network: ports
+        (project.path / "compose.override.yaml").write_text("services: {app: {build: {network: host}}}\n")
+    ports = f"JUPYTER_PORT={free_port()}\nTENSORBOARD_PORT={free_port()}\n"
+    (project.path / ".env").write_text(f"ACCELERATOR=cpu\n{ports}")
+    done = project.run("docker", "compose", "build", "app")
+    assert done.returncode == 0, done.stderr
+    change_owner(project.path, UID, UID, "capy-env-notebook:cpu")
+    trained = project.run("docker", "compose", "run", "--rm", "app", "script.py", "--epochs", "5")
+    assert trained.returncode == 0, trained.stderr
+    try:
+        up = project.run("docker", "compose", "up", "--detach", "jupyter", "tensorboard")
+        assert up.returncode == 0, up.stderr
+        yield project
+    finally:
+        project.run("docker", "compose", "--profile", "notebook", "down")
+        change_owner(project.path, os.getuid(), os.getgid(), "capy-env-notebook:cpu")
+
+
+def test_the_printed_link_opens_and_a_cell_runs_as_the_user(notebook, browser, pytestconfig, tmp_path):
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.goto(link(notebook))
+    page.locator('.jp-LauncherCard[data-category="Notebook"]').first.click(timeout=60_000)
+    cell = page.locator(".jp-Notebook .cm-content").first
+    # an editor takes no keys before its kernel is up
+    expect(page.get_by_text("Python 3 (ipykernel) | Idle")).to_be_visible(timeout=60_000)
+    cell.click()
+    page.keyboard.insert_text(CELL)
+    expect(cell).to_have_text(CELL)
+    page.keyboard.press("Shift+Enter")
+
+    output = page.locator(".jp-OutputArea-output").first
+    expect(output).to_have_text(re.compile(rf"uid {UID} device cpu"), timeout=60_000)
+    page.keyboard.press("Control+s")
+    rename = page.get_by_role("button", name=re.compile("^Rename"))
+    if rename.count():  # JupyterLab asks for a name, once, unless it was told not to
+        rename.click()
+    saved = notebook.path / "Untitled.ipynb"
+    wait_until(lambda: saved.exists() and CELL in saved.read_text().replace('\\"', '"'))
+    keep(page, "notebook.png", pytestconfig, tmp_path)
+    page.close()
+
+    assert (saved.stat().st_uid, saved.stat().st_gid) == (UID, UID)
+
+
+@pytest.mark.parametrize("path", ["lab", "files/script.py", "api/contents", "api/kernels"])
+@pytest.mark.parametrize("token", ["", "?token=wrong"])
+def test_without_the_token_nothing_opens(notebook, browser, path, token):
+    """A page leads to the question for the token, everything else is refused."""
+    page = browser.new_page()
+    answer = page.goto(link(notebook).partition("/lab")[0] + f"/{path}{token}")
+    page.close()
+
+    assert "/login" in answer.url or answer.status in (401, 403), answer.status
+
+
+def test_the_curves_of_the_training_show(notebook, browser, pytestconfig, tmp_path):
+    address = f"http://127.0.0.1:{setting(notebook, 'TENSORBOARD_PORT')}"
+    wait_for(address)
+
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.goto(f"{address}/?darkMode=false#timeseries")
+    expect(page.get_by_text("loss", exact=True).first).to_be_visible(timeout=60_000)
+    expect(page.locator("line-chart").first).to_be_visible(timeout=60_000)
+    page.wait_for_timeout(3000)  # the line is drawn after its axes
+    keep(page, "curves.png", pytestconfig, tmp_path)
+    page.close()
+
+    scalars = json.load(urlopen(f"{address}/data/plugin/scalars/scalars?tag=loss&run=curves", timeout=20))
+    assert [step for _, step, _ in scalars] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("service", ["jupyter", "tensorboard"])
+def test_only_this_machine_reaches_it(notebook, service):
+    container = notebook.run("docker", "compose", "ps", "--quiet", service).stdout.strip()
+    inspected = json.loads(notebook.run("docker", "inspect", container).stdout)[0]
+
+    published = [place for places in inspected["NetworkSettings"]["Ports"].values() for place in places or []]
+
+    assert {place["HostIp"] for place in published} == {"127.0.0.1"}
+
+
+def link(project: BakedProject) -> str:
+    """Return the link that JupyterLab prints, waiting for it."""
+    found: list[str] = []
+
+    def printed() -> bool:
+        logs = project.run("docker", "compose", "logs", "jupyter").stdout
+        found[:] = re.findall(r"http://127\.0\.0\.1:\d+/lab\?token=\w+", logs)
+        return bool(found)
+
+    wait_until(printed)
+    return found[-1]
+
+
+def setting(project: BakedProject, name: str) -> str:
+    """Return a setting of .env."""
+    return re.search(rf"^{name}=(.*)$", project.read(".env"), re.MULTILINE)[1]
+
+
+def keep(page, name: str, config: pytest.Config, folder: Path) -> None:
+    """Take a screenshot for people to look at, where SCREENSHOTS names a folder, else for nobody."""
+    kept = Path(os.environ.get("SCREENSHOTS", folder)) / name
+    page.screenshot(path=kept)
+    report(config, f"screenshot of a real browser: {kept.name}, {kept.stat().st_size} bytes")
+
+
+def free_port() -> int:
+    """Return a port of the loopback where nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(url: str) -> None:
+    """Wait until something answers at a URL."""
+
+    def answers() -> bool:
+        try:
+            urlopen(url, timeout=5).close()
+        except (URLError, ConnectionError, TimeoutError):
+            return False
+        return True
+
+    wait_until(answers)
+
+
+def wait_until(condition) -> None:
+    """Wait for a condition, START_SECONDS at most."""
+    end = time.monotonic() + START_SECONDS
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.3)
