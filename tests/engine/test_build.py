@@ -162,7 +162,7 @@ def test_new_code_does_not_install_the_packages_again(copy):
 
     log = build(copy)
 
-    assert "CACHED" in step(log, "sync.sh --no-install-project")
+    assert "CACHED" in step(log, "sync-environment --no-install-project")
     assert "CACHED" not in step(log, "COPY --chown=app:root . /code")
 
 

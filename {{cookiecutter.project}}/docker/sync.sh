@@ -1,5 +1,5 @@
 #!/bin/sh
-# sync.sh OPTION…: makes /opt/venv hold what pyproject.toml and uv.lock say.
+# sync-environment OPTION…: makes /opt/venv hold what pyproject.toml and uv.lock say.
 # Runs in a build step, in the project folder; the options go to `uv sync`.
 set -eu
 

@@ -1,0 +1,54 @@
+"""A checkout with the line ends of Windows: git makes none, and one that a tool made all the same works."""
+
+from __future__ import annotations
+
+import subprocess
+
+from tests.conftest import BakedProject, generate
+
+RUN = ["docker", "compose", "run", "--rm", "app"]
+
+
+def test_git_leaves_the_line_ends_alone_on_windows(tmp_path):
+    """.gitattributes outweighs what an installer of git sets there."""
+    project = commit(generate(tmp_path / "made", project="capy-copy"))
+    windows = ["git", "-c", "core.autocrlf=true", "-c", "core.eol=crlf", "clone", "--quiet"]
+    subprocess.run([*windows, str(project.path), str(tmp_path / "clone")], check=True)
+
+    clone = BakedProject(tmp_path / "clone")
+
+    assert "compose.yaml" in clone.files()
+    assert [name for name in clone.files() if "\r" in text_of(clone, name)] == []
+
+
+def test_a_checkout_that_was_converted_builds_and_runs(base, tmp_path):
+    project = commit(generate(tmp_path, project="capy-copy"))
+    for name in subprocess.run(
+        ["git", "grep", "-Il", ""], cwd=project.path, capture_output=True, text=True, check=True
+    ).stdout.splitlines():
+        path = project.path / name
+        path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    (project.path / ".env").write_bytes(b"ACCELERATOR=cpu\r\nUSER_ID=\r\n")
+    assert "\r\n" in project.read("docker/entrypoint.sh")
+
+    done = {
+        command: project.run("docker", "compose", *command.split())
+        for command in ("build", "run --rm app script.py", "run --rm app pytest", "run --rm app uv lock")
+    }
+
+    assert {name: run.returncode for name, run in done.items()} == dict.fromkeys(done, 0), done
+    assert (project.path / "outputs/example-edges.png").stat().st_uid == project.path.stat().st_uid
+
+
+def commit(project: BakedProject) -> BakedProject:
+    """Put the project under version control."""
+    identity = ["git", "-c", "user.name=Somebody", "-c", "user.email=somebody@example.com"]
+    for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "First"]):
+        subprocess.run([*identity, *command], cwd=project.path, check=True)
+    return project
+
+
+def text_of(project: BakedProject, name: str) -> str:
+    """Return the text of a file, nothing of one that has none."""
+    data = (project.path / name).read_bytes()
+    return "" if b"\0" in data else data.decode(errors="replace")
