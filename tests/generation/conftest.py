@@ -19,6 +19,7 @@ CHOICES: dict[str, list[str | bool]] = {
     "notebook": [False, True],
     "license": ["MIT", "Apache-2.0", "BSD-3-Clause", "Proprietary"],
     "github_actions": [True, False],
+    "readme_language": ["en", "ja"],
 }
 # Questions that act on the same files: all their combinations, with the first answer to the others.
 TOGETHER = [
@@ -29,6 +30,7 @@ TOGETHER = [
     ("private_index", "cuda"),
     ("private_index", "github_actions"),
     ("environment", "notebook"),
+    ("environment", "readme_language", "notebook", "private_index"),
 ]
 # The template refuses these: compatibility/matrix.yaml says why; packages of no index.
 FORBIDDEN = [

@@ -14,6 +14,7 @@ import pytest
 from tests.conftest import TEMPLATE, BakedProject
 from tests.generation.conftest import contents
 
+README = "{{cookiecutter.project}}/{% if not cookiecutter.__japanese %}README.md{% endif %}"
 CRUFT = [sys.executable, "-m", "cruft"]
 
 
@@ -95,7 +96,7 @@ def test_an_update_brings_the_template_s_changes_and_keeps_the_owner_s(template,
 
 def test_where_both_changed_the_same_line_both_are_there_to_choose_from(template, project):
     heading = "# {{ cookiecutter.project }}"
-    template.edit("{{cookiecutter.project}}/README.md", f"{heading}\n", f"{heading} 2\n")
+    template.edit(README, f"{heading}\n", f"{heading} 2\n")
     template.commit("A new heading")
 
     update(project)
