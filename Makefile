@@ -32,7 +32,12 @@ demo: $(installed)  ## from nothing to a picture: generate a project, build its 
 
 .PHONY: test
 test: lint $(installed) $(cli)  ## everything that must pass: lint, then the tests (ARGS="-k name" for some)
+ifdef ARGS
 	$(venv) -m pytest $(TIERS:%=tests/%) $(ARGS)
+else
+	$(venv) -m pytest tests/$(firstword $(TIERS)) --numprocesses auto
+	$(venv) -m pytest $(patsubst %,tests/%,$(wordlist 2,9,$(TIERS)))
+endif
 
 # The template's Jinja files cannot be linted here; tests/generation lints what they become.
 .PHONY: lint
@@ -44,6 +49,10 @@ lint: $(installed)  ## check this repository's own Python and shell code
 
 shell_scripts := find . \( -name .git -o -name .venv -o -name node_modules -o -path ./demo -o -path '*/docker/uv.sh' \) -prune -o -type f \
 	-exec awk 'FNR == 1 && /^\#!.*[\/ ](ba|da)?sh( |$$)/ { print FILENAME } { nextfile }' {} +
+
+.PHONY: pictures
+pictures: $(installed)  ## make the README's pictures, docs/*.svg, from a real run
+	@$(venv) -m tools.pictures
 
 .PHONY: bench
 bench: $(installed)  ## measure what a start of the container costs

@@ -85,6 +85,12 @@ LINTERS = {
         ("runs-on:", "run-on:"),
         "'run-on'",
     ),
+    "zizmor on the workflow": Linter(
+        [PROGRAMS / "zizmor", "--offline", "--no-progress", "--quiet"],
+        [".github/workflows/*.yaml"],
+        ("@08c6903cd8c0fde910a37f88322edcfb5dd907a8 # v5.0.0", "@v5"),
+        "unpinned-uses",
+    ),
     "our schema of devcontainer.json": Linter(
         [
             *SCHEMA,
