@@ -12,7 +12,9 @@ from tests.light_project import empty
 def test_a_package_that_is_added_is_there_at_once_and_takes_nothing_away(dev):
     """onnxruntime is the accelerator's, debugpy the dev container's: uv alone would remove both."""
     dev.execute("uv", "add", "einops")
-    imports = dev.execute("python", "-c", "import debugpy, einops, onnxruntime; print('all there')")
+    imports = dev.execute(
+        "uv", "run", "python", "-c", "import debugpy, einops, onnxruntime; print('all there')"
+    )
     lock = (dev.project.path / "uv.lock").stat()
 
     dev.execute("uv", "remove", "einops")
@@ -74,6 +76,19 @@ def test_two_checkouts_are_open_at_once(user):
         assert [dev.execute("cat", "/code/which.txt") for dev in (first, second)] == ["first", "second"]
         subprocess.run(["docker", "stop", second.started["containerId"]], check=True, capture_output=True)
         assert up(user, checkouts[1]).execute("cat", "/code/which.txt") == "second"
+
+
+def test_a_clone_is_built_before_anything_could_choose_an_accelerator(user):
+    """`devcontainer build` never runs initializeCommand, and there is no .env: the default is built."""
+    project = plain(empty(generate(user.home / "clone", project="capy-copy")))
+    (project.path / ".env").unlink()
+    user.own(project)
+
+    built = devcontainer(user, project, "build")
+
+    assert built.returncode == 0, built.stdout + built.stderr
+    assert not (project.path / ".env").exists()
+    assert user.run("docker", "image", "inspect", "capy-copy:nvidia-dev", folder=user.home).returncode == 0
 
 
 def test_a_colleague_s_choice_of_an_accelerator_is_changed_in_one_place(user):
