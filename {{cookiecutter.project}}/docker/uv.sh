@@ -15,12 +15,12 @@ sync() {
     run sync --extra "$ACCELERATOR" ${SYNC_GROUP:+--group "$SYNC_GROUP"} "$@"
 }
 
-words=" $*"
+words=" $* "
 given() { for word; do case $words in *" $word"*) return 0 ;; esac; done; return 1; }
 
 case ${1:-} in
     add | remove)
-        if ! given --no-sync --frozen --script --help -h; then
+        if ! given --no-sync --frozen --script --help '-h '; then
             export UV_NO_SYNC=1; run "$@"; unset UV_NO_SYNC
 {% if stack.cuda_from == 'ngc' %}
             sync
@@ -32,7 +32,7 @@ case ${1:-} in
         fi
         ;;
     sync)
-        if ! given --extra --all-extras --only- --help -h; then shift; sync "$@"; exit; fi
+        if ! given '--extra ' '--extra=' --all-extras --only- --help '-h '; then shift; sync "$@"; exit; fi
         ;;
     run)
         export UV_NO_SYNC=1
