@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,12 +32,13 @@ IMAGES = (
     "capy-dev",
     "capy-ci",
     "capy-env-*",
-    "vsc-capy-dev-*",
-    "vsc-capy-index-*",
+    "vsc-capy-*",
 )
-OURS = re.compile(r"capy-(test|index|copy|first|ci|dev|env-[a-z-]+)(-devcontainer-[a-z]+-\d+)?_default")
+OURS = re.compile(r"capy-(test|index|copy|first|ci|dev|env-[a-z-]+?)(-devcontainer-[a-z]+-\d+)?_default")
 INDEX = ("PYPI_ACCOUNT", "PYPI_PASSWORD", "PYPI_TRUSTED_HOST", "PUBLIC_INDEX_URL", "PIP_CONF", "NETRC")
+PROJECT_LABEL = "com.docker.compose.project"  # Compose gives it to each image that it builds
 REPORT = pytest.StashKey[list[str]]()
+STARTED = pytest.StashKey[bool]()
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,10 @@ def engine(pytestconfig: pytest.Config) -> Iterator[Engine]:
             patch.delenv(name, raising=False)
         if bundle := os.environ.get("SSL_CERT_FILE"):
             patch.setenv("CA_BUNDLE", bundle)
+        pytestconfig.stash[STARTED] = True
         yield found
         tidy()
+        pytestconfig.stash[STARTED] = False
     if found.private and not was_up:
         stop()
 
@@ -82,11 +86,27 @@ def running_or_none() -> Engine | None:
         return None
 
 
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """After each file of tests: a build leaves the image that had its name before, some hundred MB each."""
+    if nextitem is not None and nextitem.path != item.path and item.config.stash.get(STARTED, False):
+        remove_untagged()
+
+
+def remove_untagged() -> None:
+    """Remove the images of ours that have lost their name to a newer one."""
+    docker = DockerClient()
+    for image in docker.image.list(filters=[("dangling", "true"), ("label", PROJECT_LABEL)]):
+        if OURS.match(f"{image.config.labels[PROJECT_LABEL]}_default"):
+            with suppress(DockerException):  # one that another one is made of goes with that
+                image.remove(force=True)
+
+
 def tidy() -> None:
     """Remove the images and networks that the tests made; each of them has a name of ours."""
     docker = DockerClient()
     images = [image for name in IMAGES for image in docker.image.list(filters=[("reference", name)])]
     docker.image.remove(sorted({image.id for image in images}), force=True)
+    remove_untagged()
     docker.network.remove([network for network in docker.network.list() if OURS.match(network.name)])
 
 

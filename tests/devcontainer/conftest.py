@@ -202,9 +202,9 @@ def user(host_user) -> HostUser:
 
 
 @pytest.fixture(scope="module")
-def dev(user: HostUser) -> Iterator[DevContainer]:
-    """A fresh clone (so without .env), opened by the client."""
-    with opened(user, clone(user.home, "capy-dev")) as container:
+def dev(user: HostUser, request: pytest.FixtureRequest) -> Iterator[DevContainer]:
+    """A fresh clone (so without .env), opened by the client; one for each file of tests."""
+    with opened(user, clone(user.home / request.path.stem, "capy-dev")) as container:
         yield container
 
 
