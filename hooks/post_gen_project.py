@@ -1,7 +1,8 @@
-"""After the files are written: drop empty folders, choose the accelerator, say what is next."""
+"""After the files are written: drop empty folders, write .env, say what is next."""
 
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 project = Path.cwd()
@@ -11,12 +12,15 @@ for folder in (".github/workflows", ".github", "models"):
     if (project / folder).is_dir() and not any((project / folder).iterdir()):
         (project / folder).rmdir()
 
-# A project without .env works, too (on a GPU), so whatever stops this stops nothing else.
+# In a temporary folder it is cruft that compares two versions: the number of a folder would be a
+# difference between them. A project without .env works, too (on a GPU): what stops this stops no more.
+is_temporary = project.resolve().is_relative_to(Path(tempfile.gettempdir()).resolve())
+script = "docker/detect-accelerator.sh" if is_temporary else "docker/write-env.sh"
 if shutil.which("sh"):
     try:
-        subprocess.run(["sh", "docker/detect-accelerator.sh"], timeout=30)
+        subprocess.run(["sh", script], timeout=30)
     except subprocess.TimeoutExpired:
-        print("The Docker Engine gave no answer in 30 s; later: sh docker/detect-accelerator.sh")
+        print(f"The Docker Engine gave no answer in 30 s; later: sh {script}")
 
 login = """
   export PYPI_ACCOUNT=you PYPI_PASSWORD='…'   # or .env, pip.conf, .netrc: README.md, In-house packages"""

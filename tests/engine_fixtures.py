@@ -25,16 +25,16 @@ from tools.steps import EngineError
 CPU_BASE = "ubuntu:24.04"
 # What the tests make, removed at the end. The engine's build cache stays.
 IMAGES = (
-    "capy-test",
-    "capy-index",
-    "capy-copy",
-    "capy-first",
-    "capy-dev",
-    "capy-ci",
+    "capy-test*",
+    "capy-index*",
+    "capy-copy*",
+    "capy-first*",
+    "capy-dev*",
+    "capy-ci*",
     "capy-env-*",
     "vsc-capy-*",
 )
-OURS = re.compile(r"capy-(test|index|copy|first|ci|dev|env-[a-z-]+?)(-devcontainer-[a-z]+-\d+)?_default")
+OURS = re.compile(r"capy-(test|index|copy|first|ci|dev|env-[a-z-]+?)(-devcontainer-[a-z]+)?(-\d+)?_default")
 INDEX = ("PYPI_ACCOUNT", "PYPI_PASSWORD", "PYPI_TRUSTED_HOST", "PUBLIC_INDEX_URL", "PIP_CONF", "NETRC")
 PROJECT_LABEL = "com.docker.compose.project"  # Compose gives it to each image that it builds
 REPORT = pytest.StashKey[list[str]]()

@@ -5,8 +5,8 @@ ALWAYS = """
 .devcontainer/compose.yaml
 .devcontainer/devcontainer.json
 .devcontainer/devcontainer.schema.json
-.devcontainer/initialize.sh
 .dockerignore
+.env
 .env.example
 .gitattributes
 .gitignore
@@ -26,6 +26,7 @@ docker/environment.json
 docker/sync.sh
 docker/uv.sh
 docker/with-network.sh
+docker/write-env.sh
 pyproject.toml
 script.py
 src/PACKAGE/__init__.py

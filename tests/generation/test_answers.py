@@ -252,6 +252,7 @@ def test_a_project_made_into_a_folder_that_exists_keeps_every_file_of_the_user(p
 
     after = contents(place.folder)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert after["my-project/.env"].startswith(before.pop("my-project/.env"))
     assert {name: after.get(name, "removed") for name in before} == before
     assert "my-project/docker/Dockerfile" in after
 

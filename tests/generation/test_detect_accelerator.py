@@ -87,6 +87,7 @@ class Detection:
 def detect(bake: Callable[..., BakedProject], tmp_path: Path) -> Callable[..., Detection]:
     """detect(machine): run the script there, in a new project; `env` is the .env it finds."""
     project = bake()
+    (project.path / ".env").unlink()
     programs = tmp_path / "programs"
     programs.mkdir()
     for tool in TOOLS:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import TEMPLATE, BakedProject
+from tests.conftest import TEMPLATE
 from tests.generation.conftest import contents
 
 README = "{{cookiecutter.project}}/{% if not cookiecutter.__japanese %}README.md{% endif %}"
@@ -151,7 +151,9 @@ def test_cruft_writes_what_cookiecutter_writes(template, tmp_path):
     command = [sys.executable, "-m", "cookiecutter", "--no-input", str(template.path)]
     succeed(tmp_path / "plain", *command)
 
-    assert by_cruft == contents(BakedProject(tmp_path / "plain/my-project").path)
+    by_cookiecutter = contents(tmp_path / "plain/my-project")
+    assert by_cruft.pop(".env") != by_cookiecutter.pop(".env")  # the number of each folder
+    assert by_cruft == by_cookiecutter
 
 
 def move_on(template: Repository) -> None:

@@ -1,8 +1,13 @@
 #!/bin/sh
 # Who you are, then what you run. Started as root, it steps down to the owner of the project and
-# starts itself again as that user; so a file system that root may not read (NFS) is no obstacle.
+# starts itself again as that user; so neither a file system that root may not read (NFS) nor the few
+# capabilities that compose.yaml leaves to root are an obstacle, and no process stays root's.
 # Every start pays for this: few processes, and nothing that depends on how much lies in a folder.
 set -eu
+
+# Until tini takes over this is process 1, which ignores what it does not catch.
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 # Your PATH begins with the environment, where packages may put anything: what runs as root is the system's.
 path=$PATH PATH=/usr/sbin:/usr/bin:/sbin:/bin
@@ -58,18 +63,21 @@ settle() {  # a name and a home: torch and Ray call getpass.getuser() while they
     export HOME
 }
 
+# tini passes signals on, which as root it could not, and reaps what was left behind.
+start() { exec /usr/bin/tini -- /usr/local/bin/with-network "$@"; }
+
 run() {
     PATH=$path
-    [ $# -gt 0 ] || exec bash
-    case $1 in -*) exec python "$@" ;; esac
+    [ $# -gt 0 ] || start bash
+    case $1 in -*) start python "$@" ;; esac
     if [ -f "$1" ]; then
-        case $1 in *.py | *.pyz) exec python "$@" ;; esac
+        case $1 in *.py | *.pyz) start python "$@" ;; esac
     elif [ -f "$1/__main__.py" ]; then
-        exec python "$@"
+        start python "$@"
     fi
-    if /usr/bin/which "$1" >/dev/null; then exec "$@"; fi
+    if /usr/bin/which "$1" >/dev/null; then start "$@"; fi
     [ ! -d "$1" ] || die 126 "$1 is a folder without a __main__.py"
-    if [ -x "$1" ]; then script=./$1; shift; exec "$script" "$@"; fi  # one of the project's own
+    if [ -x "$1" ]; then script=./$1; shift; start "$script" "$@"; fi  # one of the project's own
     [ ! -e "$1" ] || die 126 "$1 is neither a .py file nor executable; try: chmod +x $1"
     die 127 "$1: no such command, and no such file in $PWD (your project folder is mounted at /code)"
 }
