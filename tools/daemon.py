@@ -34,6 +34,8 @@ class Daemon:
 
     name: str
     bridge: str = ""
+    options: tuple[str, ...] = ()  # further ones of dockerd
+    data_folder: Path | None = None  # where its data is to be, if not in the cache
 
     @property
     def run(self) -> Path:
@@ -58,7 +60,7 @@ class Daemon:
     @property
     def data(self) -> Path:
         """Return the folder of its images and containers."""
-        return cache() / "data" / self.name
+        return self.data_folder or cache() / "data" / self.name
 
     @property
     def log(self) -> Path:
@@ -90,7 +92,7 @@ class Daemon:
         command += ["--exec-root", self.run / "exec", "--pidfile", self.run / "docker.pid"]
         command += ["--containerd-namespace", self.namespace]
         command += ["--containerd-plugins-namespace", f"{self.namespace}-plugins"]
-        command += ["--host", self.url, *self.network_options()]
+        command += ["--host", self.url, *self.network_options(), *self.options]
         environment = {**environment, "PATH": f"{self.run / 'bin'}:{environment['PATH']}"}
         with self.log.open("wb") as log:
             process = subprocess.Popen(

@@ -16,6 +16,7 @@ from tools.steps import EngineError, cache, run, say, workshop
 
 FROM_SID = ("docker.io", "docker-cli", "containerd", "docker-compose", "docker-buildx")
 FROM_RELEASE = ("runc", "iptables", "tini", "mmdebstrap")
+ROOTLESS = ("rootlesskit", "uidmap")  # these as well, for a rootless engine
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 NEEDED_BYTES = 1_500_000_000  # lists, packages and the unpacked tree, at their peak
 NO_NETWORK = re.compile(r"resolv|connect|unreachable|timed out|failed to fetch", re.IGNORECASE)
@@ -124,7 +125,22 @@ def fetch() -> Tree:
     return Tree(tree)
 
 
-def download(folder: Path) -> list[Path]:
+def fetch_rootless() -> Path:
+    """Return the folder with what a rootless engine needs besides; download it once, as `fetch` does."""
+    tree = cache() / f"rootless-{codename()}"
+    if not tree.exists():
+        with workshop() as folder:
+            packages = download(folder / "apt", sid=(), stable=ROOTLESS)
+            unpacked = folder / "tree"
+            loop = 'for package; do dpkg-deb -x "$package" "$0"; done'
+            run(f"unpacking {len(packages)} packages", ["sh", "-ec", loop, unpacked, *packages])
+            unpacked.rename(tree)
+    return tree
+
+
+def download(
+    folder: Path, sid: tuple[str, ...] = FROM_SID, stable: tuple[str, ...] = FROM_RELEASE
+) -> list[Path]:
     """Download the packages, and the libraries that this system lacks, with an apt of its own."""
     for name in ("empty", "state/lists/partial", "cache/archives/partial"):
         (folder / name).mkdir(parents=True)
@@ -137,10 +153,11 @@ def download(folder: Path) -> list[Path]:
     try:
         run(f"reading Debian's package lists ({' and '.join(suites)})", [*apt, "update"])
         # Without their dependencies: sid's libraries have no place on a stable release.
-        docker = [f"{name}/sid" for name in FROM_SID]
-        run("downloading Docker from sid", [*apt, "download", *docker], cwd=packages)
-        rest = [*apt, "install", "--download-only", *FROM_RELEASE]
-        run(f"downloading runc and iptables from {codename()}", rest)
+        if sid:
+            docker = [f"{name}/sid" for name in sid]
+            run("downloading Docker from sid", [*apt, "download", *docker], cwd=packages)
+        rest = [*apt, "install", "--download-only", *stable]
+        run(f"downloading {' and '.join(stable[:2])} from {codename()}", rest)
     except EngineError as error:
         hint = "no network for the download? " if NO_NETWORK.search(str(error)) else ""
         raise EngineError(f"{hint}{error}") from None

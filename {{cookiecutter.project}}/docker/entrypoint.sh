@@ -30,7 +30,12 @@ choose_ids() {  # sets uid and gid: USER_ID and GROUP_ID, else the owner of /cod
     gid=${GROUP_ID:-${owner#* }}
     # A rootless engine's root is the host user; every other id would be a stranger to /code.
     read -r inside outside _ < /proc/self/uid_map
-    if [ "$inside $outside" != '0 0' ] && [ "${owner% *}" = 0 ]; then uid=0; fi
+    [ "$inside $outside" != '0 0' ] || return 0
+    case ${owner% *} in
+        0) uid=0 ;;
+        65534) echo 'entrypoint: this engine cannot act as the owner of /code, so your files can be read at most.' \
+            'Rootless: the folder is not yours. userns-remap: write userns_mode: host into compose.override.yaml (README.md)' >&2 ;;
+    esac
 }
 
 name_app() {  # gives the ids to the lines of `app`; fails on a read-only system

@@ -1,0 +1,221 @@
+"""Hosts of every kind: who the script is, who owns what it makes, what it may write. Ends with a table."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from tests.conftest import BakedProject
+from tests.engine_fixtures import change_owner, give_up, report
+from tools.engine import Engine
+from tools.gpu_engine import copy_image
+from tools.mapped_engines import remapped_engine, rootless_engine
+from tools.steps import EngineError
+
+EVERYTHING = frozenset({"/code", "/cache", "HOME", "packages"})
+# Prints who runs, and which folders took a file.
+PROBE = """
+import json, os, pathlib, site
+packages = site.getsitepackages()[0]
+folders = {"/code": "/code", "/cache": "/cache", "HOME": pathlib.Path.home(), "packages": packages}
+def takes(folder):
+    try:
+        pathlib.Path(folder, "made").write_text("x")
+        return True
+    except OSError:
+        return False
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+print(json.dumps({
+    "who": f"{os.getuid()}:{os.getgid()}",
+    "writes": [name for name, folder in folders.items() if takes(folder)],
+    "capabilities": int(status["CapEff"], 16),
+}))
+"""
+
+
+@dataclass(frozen=True)
+class Host:
+    """A host: whose the project folder is, how the container is started, and what follows from it."""
+
+    owner: str  # of the folder, in the eyes of the host
+    who: str  # in the container
+    made_by: str  # who owns the output, in the eyes of the host; empty: there is none
+    writes: frozenset[str] = EVERYTHING
+    mode: int = 0o755
+    options: list[str] = field(default_factory=list)
+    mount: str = ""  # the end of the mount's option
+    other_file_system: bool = False
+
+
+HIGHEST = "2147483646:2147483646"
+HOSTS = {
+    "rootful": Host("1234:5678", "1234:5678", "1234:5678"),
+    "the folder is root's": Host("0:0", "0:0", "0:0"),
+    "the folder is somebody else's, USER_ID is yours": Host(
+        "4321:4321",
+        "1234:5678",
+        "",
+        EVERYTHING - {"/code"},
+        options=["--env=USER_ID=1234", "--env=GROUP_ID=5678"],
+    ),
+    "a folder of a group, with setgid": Host(
+        "4321:5678",
+        "1234:5678",
+        "1234:5678",
+        mode=0o2775,
+        options=["--env=USER_ID=1234", "--env=GROUP_ID=5678"],
+    ),
+    "a read-only project": Host("1234:5678", "1234:5678", "", EVERYTHING - {"/code"}, mount=":ro"),
+    "USER_ID=0": Host("1234:5678", "0:0", "", EVERYTHING - {"/code"}, options=["--env=USER_ID=0"]),
+    "ids of 2^31-2": Host(HIGHEST, HIGHEST, HIGHEST),
+    "a project on another file system": Host("1234:5678", "1234:5678", "1234:5678", other_file_system=True),
+    "--user 1234:5678": Host(
+        "1234:5678", "1234:5678", "1234:5678", frozenset({"/code", "HOME"}), options=["--user=1234:5678"]
+    ),
+    "--read-only with tmpfs": Host(
+        "1234:5678",
+        "1234:5678",
+        "1234:5678",
+        frozenset({"/code", "HOME"}),
+        options=["--read-only", "--tmpfs=/tmp"],
+    ),
+    "OpenShift: any uid, gid 0": Host(
+        "1000650000:0", "1000650000:0", "1000650000:0", options=["--user=1000650000:0"]
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def rows(pytestconfig: pytest.Config) -> Iterator[list[tuple[str, ...]]]:
+    """The rows of the table, which is shown when the file's tests are done."""
+    table = Table("host", "the folder's owner", "the script is", "its output is", "it may write", box=None)
+    found: list[tuple[str, ...]] = []
+    yield found
+    for row in found:
+        table.add_row(*row)
+    console = Console(width=150, record=True, file=io.StringIO())
+    console.print(table)
+    for line in console.export_text().splitlines():
+        report(pytestconfig, line.rstrip())
+
+
+@pytest.fixture(scope="module")
+def hardened(built: BakedProject) -> list[str]:
+    """The options of `docker run` that are compose.yaml's."""
+    app = yaml.safe_load(built.read("compose.yaml"))["services"]["app"]
+    return [
+        *(f"--cap-drop={name}" for name in app["cap_drop"]),
+        *(f"--cap-add={name}" for name in app["cap_add"]),
+        *(f"--security-opt={name}" for name in app["security_opt"]),
+    ]
+
+
+def probe(engine: Engine, code: Path, options: list[str], mount: str = "") -> tuple[dict, str]:
+    """Run the probe with `code` mounted; return what it printed, and stderr."""
+    command = ["docker", "run", "--rm", *options, "--volume", f"{code}:/code{mount}", "capy-test:cpu"]
+    done = subprocess.run([*command, "-c", PROBE], env=engine.environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout), done.stderr.strip()
+
+
+def owner_of(path: Path) -> str:
+    """Return uid:gid of a file of the host, empty where there is none."""
+    return f"{path.stat().st_uid}:{path.stat().st_gid}" if path.exists() else ""
+
+
+def note(rows: list, name: str, code: Path, seen: dict) -> None:
+    """Add what was seen to the table."""
+    rows.append((name, owner_of(code), seen["who"], owner_of(code / "made"), " ".join(seen["writes"])))
+
+
+@pytest.mark.parametrize("name", HOSTS)
+def test_on_a_rootful_engine(engine, image, hardened, rows, tmp_path, name):
+    host = HOSTS[name]
+    code = tmp_path / "code"
+    code.mkdir()
+    if host.other_file_system:
+        if os.getuid() != 0:
+            pytest.skip("only root can mount a file system")
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(code)], check=True)
+    try:
+        change_owner(code, *map(int, host.owner.split(":")), image)
+        code.chmod(host.mode)
+
+        seen, said = probe(engine, code, [*hardened, *host.options], host.mount)
+
+        note(rows, name, code, seen)
+        assert (seen["who"], set(seen["writes"])) == (host.who, host.writes)
+        assert owner_of(code / "made") == host.made_by
+        assert said == ""
+        assert owner_of(code) == host.owner
+        if not host.who.startswith("0:"):
+            assert seen["capabilities"] == 0
+    finally:
+        if host.other_file_system:
+            subprocess.run(["umount", str(code)], check=True)
+        else:
+            change_owner(code, os.getuid(), os.getgid(), image)
+
+
+def test_on_a_rootless_engine_root_is_its_user(engine, image, hardened, rows, pytestconfig):
+    try:
+        with rootless_engine("capy-rootless") as (rootless, home):
+            copy_image(image, engine, rootless)
+            user = home.stat().st_uid
+            code, other = home / "code", home / "somebody else's"
+            for folder, owner in ((code, user), (other, 99)):
+                folder.mkdir()
+                os.chown(folder, owner, owner)
+
+            for name, folder, writes in (
+                ("rootless", code, EVERYTHING),
+                ("rootless, the folder is somebody else's", other, EVERYTHING - {"/code"}),
+            ):
+                seen, said = probe(rootless, folder, hardened)
+                note(rows, name, folder, seen)
+                assert set(seen["writes"]) == writes
+                if folder == code:
+                    assert (seen["who"], owner_of(code / "made"), said) == ("0:0", f"{user}:{user}", "")
+                else:
+                    assert said.startswith("entrypoint: this engine cannot act as the owner of /code")
+                    assert len(said.splitlines()) == 1
+    except EngineError as error:
+        give_up(pytestconfig, f"NO ROOTLESS ENGINE: {error}")
+
+
+def test_where_user_ids_are_remapped_it_takes_userns_mode_host(
+    engine, image, hardened, rows, tmp_path_factory, pytestconfig
+):
+    folder = tmp_path_factory.getbasetemp() / "remapped"
+    for closed in (folder.parent.parent, folder.parent):
+        closed.chmod(0o755)
+    folder.mkdir()
+    os.chown(folder, 1234, 5678)
+    try:
+        with remapped_engine("remaptest", "capy-remap") as remapped:
+            copy_image(image, engine, remapped)
+
+            seen, said = probe(remapped, folder, hardened)
+            note(rows, "userns-remap", folder, seen)
+            assert set(seen["writes"]) == EVERYTHING - {"/code"}
+            assert "userns_mode: host" in said
+            assert len(said.splitlines()) == 1
+
+            seen, said = probe(remapped, folder, [*hardened, "--userns=host"])
+            note(rows, "userns-remap, userns_mode: host", folder, seen)
+            # the files of the image belong to the ids of the remapped ones
+            assert (seen["who"], set(seen["writes"])) == ("1234:5678", EVERYTHING - {"packages"})
+            assert said == ""
+            assert owner_of(folder / "made") == "1234:5678"
+    except EngineError as error:
+        give_up(pytestconfig, f"NO ENGINE WITH userns-remap: {error}")

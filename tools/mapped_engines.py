@@ -1,0 +1,167 @@
+"""Docker Engines whose containers have other ids than the host: rootless, and `userns-remap`.
+
+Each is lent for the length of a `with` block, with a user that is made for it and removed again.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tools import debian, engine
+from tools.daemon import Daemon
+from tools.engine import Engine
+from tools.gpu_engine import make_bridge, programs, remove, second_daemon
+from tools.processes import command_lines, kill_with_descendants, unmount
+from tools.steps import EngineError, locked, wait_until
+
+START_SECONDS = 60
+OPEN = "/var/tmp"  # every user may go there, whatever TMPDIR says
+
+# dockerd in a network of its own, in the user namespace that RootlessKit made: its containers reach
+# nothing. (RootlessKit's own networks need a /dev/net/tun that every user may open.)
+DOCKERD = """
+rm -rf /run/docker /run/containerd /run/xtables.lock
+echo '{}' > "$HOME/daemon.json"
+exec unshare --net dockerd --rootless --config-file "$HOME/daemon.json" --data-root "$HOME/data" \\
+    --exec-root "$XDG_RUNTIME_DIR/docker" --pidfile "$XDG_RUNTIME_DIR/docker.pid" \\
+    --host "unix://$XDG_RUNTIME_DIR/docker.sock"
+"""
+
+
+@contextmanager
+def rootless_engine(user: str) -> Iterator[tuple[Engine, Path]]:
+    """Lend a rootless engine of a new user, and a folder that is the user's.
+
+    `docker run` works; `docker compose` asks for the version, at which this dockerd hangs up where
+    RootlessKit has no network. Raises EngineError where none can be started.
+    """
+    engine.refuse_unless_debian_and_root()
+    folder = Path(tempfile.mkdtemp(prefix=f"{user}-", dir=OPEN))
+    try:
+        with locked():
+            tree, rootless = debian.fetch(), debian.fetch_rootless()
+        uid, _ = make_user(user)
+        folder.chmod(0o755)
+        # root's cache is closed to others; with their modes, since newuidmap is setuid
+        for source in (tree.root, rootless):
+            shutil.copytree(source / "usr", folder / "programs/usr", symlinks=True, dirs_exist_ok=True)
+        home, run = folder / "home", folder / "run"
+        for own in (home, run):
+            own.mkdir(mode=0o700)
+            os.chown(own, uid, uid)
+        home.chmod(0o755)
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [*as_user(uid), *rootlesskit(run)],
+                env=rootless_environment(folder / "programs", home, run),
+                cwd=home,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        try:
+            host = f"unix://{run / 'docker.sock'}"
+            found = Engine("rootless", host, {**tree.client(), "DOCKER_HOST": host}, private=True)
+            answered = wait_until(
+                lambda: process.poll() is not None or answers(found),
+                "waiting for rootless dockerd",
+                START_SECONDS,
+            )
+            if process.poll() is not None or not answered:
+                raise EngineError(f"rootless dockerd did not start: {(folder / 'log').read_text()[-400:]}")
+            yield found, home
+        finally:
+            process.send_signal(signal.SIGTERM)
+            wait_until(lambda: process.poll() is not None, "stopping rootless dockerd", 40)
+            begin = str(folder)
+            kill_with_descendants(
+                [pid for pid, words in command_lines() if any(word.startswith(begin) for word in words)]
+            )
+    finally:
+        unmount(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        subprocess.run(["userdel", user], check=False, capture_output=True)
+
+
+def rootlesskit(run: Path) -> list[str]:
+    """Return the command that starts dockerd in a user namespace."""
+    state = f"--state-dir={run / 'rootlesskit'}"
+    return ["rootlesskit", "--net=host", "--copy-up=/etc", "--copy-up=/run", state, "sh", "-ec", DOCKERD]
+
+
+def as_user(uid: int) -> list[str]:
+    """Return how root runs a command as an ordinary user."""
+    return ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--"]
+
+
+def rootless_environment(programs_folder: Path, home: Path, run: Path) -> dict[str, str]:
+    """Return an environment in which the copied programs find each other and their libraries."""
+    server = debian.Tree(programs_folder).server()
+    wanted = ("PATH", "LD_LIBRARY_PATH", "XTABLES_LIBDIR")
+    return {
+        **{name: server[name] for name in wanted if name in server},
+        "HOME": str(home),
+        "XDG_RUNTIME_DIR": str(run),
+    }
+
+
+def answers(found: Engine) -> bool:
+    """Return whether an engine knows its images."""
+    try:
+        found.docker("image", "ls", limit=5)
+    except EngineError:
+        return False
+    return True
+
+
+@contextmanager
+def remapped_engine(name: str, user: str) -> Iterator[Engine]:
+    """Lend an engine with `userns-remap`: root of its containers is an id of the new user's range.
+
+    Raises EngineError where no dockerd can be started.
+    """
+    engine.refuse_unless_debian_and_root()
+    plain = second_daemon(name)
+    folder = Path(
+        tempfile.mkdtemp(prefix=f"{user}-", dir=OPEN)
+    )  # root's cache is closed to the ids of the containers
+    folder.chmod(0o755)
+    daemon = Daemon(plain.name, plain.bridge, (f"--userns-remap={user}",), folder / "data")
+    try:
+        make_user(user)
+        with locked():
+            server, client = programs()
+            remove(daemon, client)
+            make_bridge(daemon.bridge)
+            daemon.start(server)
+        yield engine.private(daemon, client)
+    finally:
+        with locked():
+            remove(daemon, programs()[1])
+        shutil.rmtree(folder, ignore_errors=True)
+        subprocess.run(["userdel", user], check=False, capture_output=True)
+
+
+def make_user(name: str) -> tuple[int, int]:
+    """Make an ordinary user with a range of subordinate ids; return the uid and the range's first.
+
+    Raises EngineError with useradd's own words.
+    """
+    subprocess.run(["userdel", name], check=False, capture_output=True)  # of a run that was killed
+    done = subprocess.run(
+        ["useradd", "--no-log-init", "--no-create-home", "--user-group", name],
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise EngineError(f"the user {name} could not be made: {done.stderr.strip()}")
+    ranges = [line.split(":") for line in Path("/etc/subuid").read_text().splitlines()]
+    first = next(int(begin) for who, begin, _ in ranges if who == name)
+    uid = int(subprocess.run(["id", "-u", name], capture_output=True, text=True, check=True).stdout)
+    return uid, first
