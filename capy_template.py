@@ -8,10 +8,13 @@ pre_gen hook refuses leaves the folder `a` behind.)
 
 from __future__ import annotations
 
+import json
 import keyword
 import re
 import sys
 from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import cookiecutter
@@ -34,8 +37,12 @@ TAKEN = {
     *("aifc", "asynchat", "asyncore", "audioop", "cgi", "cgitb", "chunk", "crypt", "distutils", "imghdr"),
     *("imp", "lib2to3", "mailcap", "nis", "nntplib", "ossaudiodev", "pipes", "smtpd", "sndhdr", "spwd"),
     *("sunau", "telnetlib", "uu", "xdrlib"),
+    # devices of Windows, where no folder can have such a name
+    *("aux", "con", "nul", "prn"),
+    *(f"{port}{number}" for port in ("com", "lpt") for number in range(10)),
 }
 LONGEST = 50
+TEMPLATE = Path(__file__).resolve().parent
 
 
 def package_name(project: str) -> str:
@@ -156,3 +163,31 @@ class Answers(Extension):
         environment.filters["index_url"] = index_url
         environment.filters["private_packages"] = private_packages
         forget_modules()
+
+    def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
+        """Return a text that Jinja is about to render, unless it is an answer with Jinja in it.
+
+        cookiecutter renders answers from the command line, a configuration file or a replay file as
+        it renders our own defaults; whoever fills in a form for somebody else could run Python there.
+        Raises FailedHookException, which quotes nothing of an answer that may hold a password.
+        """
+        if name is None and re.search(r"\{[{%#]", source) and not is_ours(source):
+            raise FailedHookException(
+                "an answer cannot be used: it holds {{, {% or {#, which cookiecutter would execute. "
+                "Nothing was written"
+            )
+        return source
+
+
+def is_ours(source: str) -> bool:
+    """Return whether what has Jinja in a text is of this template: a default, or names of its files."""
+    if source in json.loads((TEMPLATE / "cookiecutter.json").read_text()).values():
+        return True
+    return all(part in own_names() for part in re.split(r"[/\\]", source) if "{" in part)
+
+
+@cache
+def own_names() -> set[str]:
+    """Return the names of the template's files and folders that are Jinja."""
+    [folder] = TEMPLATE.glob("*cookiecutter.project*")
+    return {folder.name} | {path.name for path in folder.rglob("*{*")}

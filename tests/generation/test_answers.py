@@ -51,6 +51,7 @@ HOSTILE = {
     "a package of the project": "numpy",
     "a package of the project with capital letters": "NumPy",
     "the folder of the tests": "tests",
+    "a device of Windows": "nul",
 }
 GOOD = ["my-project", "my_project", "a", "yolo8", "true", "null", "a" * 50]
 
@@ -119,6 +120,21 @@ def test_a_good_name_is_the_folder_and_the_package(place, name):
     assert done.returncode == 0, done.stdout + done.stderr
     assert [path.name for path in place.folder.iterdir()] == [name]
     assert (place.folder / name / "src" / package / "__init__.py").is_file()
+
+
+@pytest.mark.parametrize("question", ["project", "private_index", "private_packages"])
+@pytest.mark.parametrize(
+    "answer",
+    ["{{ cycler.__init__.__globals__.os.system('touch pwned') }}", "{% raw %}", "a{#", "{{cookiecutter"],
+)
+def test_jinja_in_an_answer_is_refused_before_cookiecutter_executes_it(place, question, answer):
+    before = contents(place.around)
+
+    done = run_cookiecutter(place.folder, f"{question}={answer}")
+
+    assert done.returncode == 1
+    assert one_line(done).startswith("an answer cannot be used: it holds {{, {% or {#")
+    assert contents(place.around) == before
 
 
 def test_a_name_typed_at_the_prompt_is_refused_before_the_next_question(place):

@@ -1,0 +1,167 @@
+"""Thousands of hostile answers: each is refused, and nothing is on disk, or gives a sound project.
+
+The cases are the same in each run (hypothesis derives them from the test), so a failure can be repeated.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import keyword
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from cookiecutter.exceptions import FailedHookException
+from cookiecutter.main import cookiecutter
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from capy_template import TAKEN
+from tests.conftest import TEMPLATE
+from tests.engine_fixtures import report
+from tests.generation.conftest import CHOICES
+
+FRAGMENTS = [
+    *("'", '"', "\\", "\n", "\r", "\t", "\0", "\x1b[31m", "`", "$", "${HOME}", "$(touch pwned)"),
+    *("`touch pwned`", "; touch pwned;", "| touch pwned", "&& touch pwned", "%", "%s", "#", "!", "*", "~"),
+    *("{{", "}}", "{%", "{#", "{{ 7 * 7 }}", "{{ cookiecutter }}", "{% raw %}"),
+    "{{ cycler.__init__.__globals__.os.system('touch pwned') }}",
+    '"); __import__("os").system("touch pwned"); ("',
+    *("../", "/", "..", ".", "/etc/passwd", "~root", "C:\\", "\\\\server\\share", "file://"),
+    *(": ", "- ", "? ", "&a", "*a", "!!python/object:os.system", "]]", "[tool]", '"""', "'''", "= 1"),
+    *("FROM scratch", "RUN touch pwned", "ARG ", "# syntax=", "\nRUN touch pwned\n", "<<EOF"),
+    *("\u202e", "\u200b", "\ufeff", "\u2028", "ä", "项目", "😀", "\u0131", "\u212a", "٣", "א"),
+    *("a", "my", "net", "1", "-", "_", "--", "@", ",", " ", "http://", "https://", ":8080", "/simple", "?q="),
+]
+RESERVED = [
+    *("con", "prn", "aux", "nul", "com1", "lpt1", "CON", "nul.txt", "conin$"),
+    *keyword.kwlist,
+    *sorted(sys.stdlib_module_names),
+    *sorted(TAKEN),
+]
+GOOD_NAMES = st.from_regex(r"[a-z][a-z0-9]{0,8}([-_][a-z0-9]{1,8}){0,3}", fullmatch=True)
+HOSTS = st.from_regex(r"[a-z][a-z0-9-]{0,8}(\.[a-z]{2,5}){0,2}(:[0-9]{1,6})?", fullmatch=True)
+GOOD_URLS = st.builds("https://{}/simple".format, HOSTS)
+
+pieces = st.one_of(st.sampled_from(FRAGMENTS), st.text(max_size=8))
+nasty = st.one_of(
+    st.lists(pieces, max_size=8).map("".join),
+    st.text(max_size=30),
+    st.sampled_from(RESERVED),
+    st.sampled_from(["a", "ä", "x-", '"', "{{", "https://a/"]).map(
+        lambda piece: piece * (10_000 // len(piece))
+    ),
+)
+
+
+def spoiled(good: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    """Return hostile answers, and good ones with something put into them (which some survive)."""
+    inside = st.builds(
+        lambda text, at, piece: text[:at] + piece + text[at:], good, st.integers(0, 12), pieces
+    )
+    return st.one_of(nasty, nasty, inside)
+
+
+ANSWERS = {
+    "project": (1000, st.fixed_dictionaries({"project": spoiled(GOOD_NAMES)})),
+    "private_index": (600, st.fixed_dictionaries({"private_index": spoiled(GOOD_URLS)})),
+    "private_packages": (
+        500,
+        st.fixed_dictionaries(
+            {
+                "private_index": GOOD_URLS,
+                "private_packages": st.lists(spoiled(GOOD_NAMES), max_size=3).map(",".join),
+            }
+        ),
+    ),
+    "a choice": (
+        150,
+        st.sampled_from(
+            [name for name in CHOICES if len(CHOICES[name]) > 1 and not name.startswith("private")]
+        ).flatmap(lambda name: st.fixed_dictionaries({name: nasty | st.sampled_from(CHOICES[name])})),
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def counts(pytestconfig: pytest.Config) -> Iterator[Counter]:
+    """How many cases were refused and generated, said in the summary."""
+    found: Counter = Counter()
+    yield found
+    report(pytestconfig, f"hostile answers: {found.total()} tried, {dict(found)}, every other one: a failure")
+
+
+@pytest.mark.parametrize("question", ANSWERS)
+def test_a_hostile_answer_is_refused_or_harmless(engine, question, counts, tmp_path, monkeypatch):
+    number, answers = ANSWERS[question]
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+
+    @settings(
+        max_examples=number,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(answers)
+    def try_them(given_answers: dict[str, str | bool]) -> None:
+        folder = Path(tempfile.mkdtemp(dir=tmp_path))
+        try:
+            project = made(folder, given_answers)
+        except FailedHookException as refused:
+            assert len(str(refused).splitlines()) == 1
+            assert "Nothing was written" in str(refused)
+            assert str(refused).isprintable()
+            assert len(str(refused)) < 400
+            counts["refused by the template"] += 1
+        except ValueError as refused:  # cookiecutter's own, for what is none of its choices
+            assert question == "a choice", refused
+            counts["refused by cookiecutter"] += 1
+        else:
+            look_at(project)
+            shutil.rmtree(project)
+            counts["generated"] += 1
+        assert [*folder.iterdir()] == []
+        folder.rmdir()
+        assert [*here.iterdir()] == []
+
+    try_them()
+
+
+def made(folder: Path, answers: dict[str, str | bool]) -> Path:
+    """Generate a project, without the hook: no answer is in that, and it takes longer than all the rest."""
+    before = dict(sys.modules)
+    path = cookiecutter(
+        str(TEMPLATE), no_input=True, accept_hooks=False, extra_context=answers, output_dir=str(folder)
+    )
+    sys.modules.update(before)
+    return Path(path)
+
+
+def look_at(project: Path) -> None:
+    """Fail where a file does not parse, `docker compose config` does not work, or an answer was executed."""
+    assert [*project.rglob("pwned")] == []
+    for path in project.rglob("*"):
+        if path.suffix in (".yaml", ".yml"):
+            yaml.safe_load(path.read_text())
+        elif path.suffix == ".toml":
+            tomllib.loads(path.read_text())
+        elif path.suffix == ".json":
+            json.loads(path.read_text())
+        elif path.suffix == ".py":
+            ast.parse(path.read_text())
+    command = ["docker", "compose", "config", "--quiet"]
+    environment = {**os.environ, "ACCELERATOR": "cpu"}
+    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
