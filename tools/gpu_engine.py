@@ -136,5 +136,6 @@ def copy_image(name: str, source: Engine, target: Engine) -> None:
     load = subprocess.run(
         ["docker", "load", "--quiet"], env=target.environment(), stdin=save.stdout, check=False
     )
+    save.stdout.close()  # else `docker save` waits for ever for a reader that is gone
     if save.wait() or load.returncode:
-        raise EngineError(f"{name} could not be copied to the GPU engine")
+        raise EngineError(f"{name} could not be copied to the other engine")

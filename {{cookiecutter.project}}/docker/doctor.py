@@ -526,6 +526,8 @@ def check_folders(facts: Facts) -> Findings:
         if reason := not_writable(folder):
             if reason == READ_ONLY:
                 fix = f"mount something writable at {folder}, or start without read_only and :ro"
+            elif reason in FULL:
+                fix = f"make room on the disk that {folder} lies on: df -h"
             yield problem(f"{folder} cannot be written: {reason}", why, fix)
         else:
             fine.append(str(folder))
@@ -777,6 +779,7 @@ def serves(architecture: str, capability: str) -> bool:
 
 
 READ_ONLY = "it is on a read-only file system"
+FULL = tuple(os.strerror(code).lower() for code in (errno.ENOSPC, errno.EDQUOT))
 
 
 def not_writable(folder: Path) -> str:
