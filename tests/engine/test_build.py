@@ -22,7 +22,7 @@ def build(project, **environment):
 def copy(project):
     """A copy of the project whose builds leave the image of the other tests alone."""
     compose = project.path / "compose.yaml"
-    compose.write_text(compose.read_text().replace("capy-test:", "capy-copy:"))
+    compose.write_text(compose.read_text().replace("image: capy-test", "image: capy-copy"))
     return project
 
 
