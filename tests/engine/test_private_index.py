@@ -391,7 +391,7 @@ def test_an_index_with_a_certificate_of_its_own(attempt, tmp_path, trust):
 def test_pip_takes_a_package_from_the_private_index_alone(attempt, index):
     tried = attempt(index.url)
     in_the_shell(tried, index, PASSWORDS["special"])
-    tried.arguments = ["--target", "builder", "--build-arg", f"PYPI_ACCOUNT={PASSWORDS['special'].account}"]
+    tried.arguments = ["--target", "uv", "--build-arg", f"PYPI_ACCOUNT={PASSWORDS['special'].account}"]
     tried.arguments += ["--secret", "id=pypi_password,env=PYPI_PASSWORD"]
     assert tried.build().code == 0, tried.log
     command = ["docker", "run", "--rm", "--network", "host", "--entrypoint", "with-index"]

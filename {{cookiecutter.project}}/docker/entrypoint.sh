@@ -38,23 +38,24 @@ choose_ids() {  # sets uid and gid: USER_ID and GROUP_ID, else the owner of /cod
     esac
 }
 
-name_app() {  # gives the ids to the lines of `app`; fails on a read-only system
-    sed -i -e "s/^app:x:[0-9]*:[0-9]*:/app:x:$uid:$gid:/" -e "s/^app:x:[0-9]*:$/app:x:$gid:/" \
-        /etc/passwd /etc/group 2>/dev/null
+name_app() {  # gives the ids to the lines of `app`, if it has others; fails on a read-only system
+    case $known in
+        *"
+app:x:$uid:$gid:"*) ;;  # those of the image, or of this container's first start
+        *)
+            sed -i -e "s/^app:x:[0-9]*:[0-9]*:/app:x:$uid:$gid:/" -e "s/^app:x:[0-9]*:$/app:x:$gid:/" \
+                /etc/passwd /etc/group 2>/dev/null
+            ;;
+    esac
 }
 
-own_folders() {  # a mounted one is not ours to give away; group 0 may write to both anyway
-    mounts=$(cat /proc/self/mountinfo)
-    for folder in /home/app /cache; do
-        case $mounts in *" $folder "* | *' /home '*) ;; *) set -- "$@" "$folder" ;; esac
-    done
-    [ $# = 0 ] || chown "$uid:$gid" "$@" 2>/dev/null || true
-}
-
-step_down() {
-    own_folders
+step_down() {  # nothing is given to app: its home and /cache are open to group 0, which every uid is in
+    known=$(cat /proc/self/status /etc/passwd)
     more=''
-    for group in $(id -G); do [ "$group" = 0 ] || more=$more,$group; done  # --group-add video
+    case $known in
+        *Groups:?0\ [!0-9]*) ;;  # 0 and no other
+        *) for group in $(id -G); do [ "$group" = 0 ] || more=$more,$group; done ;;  # --group-add video
+    esac
     # gosu takes the groups from /etc/group alone, and the name, too.
     name_app && [ -z "$more" ] && named=yes || named=''
     PATH=$path
@@ -69,7 +70,9 @@ settle() {  # a name and a home: torch and Ray call getpass.getuser() while they
 }
 
 # tini passes signals on, which as root it could not, and reaps what was left behind.
-start() { exec /usr/bin/tini -- /usr/local/bin/with-network "$@"; }
+# with-network ends with what it is given: no process of its own.
+# shellcheck source=/dev/null
+start() { set -- /usr/bin/tini -- "$@"; . /usr/local/bin/with-network; }
 
 run() {
     PATH=$path
@@ -87,7 +90,8 @@ run() {
     die 127 "$1: no such command, and no such file in $PWD (your project folder is mounted at /code)"
 }
 
-if [ "$(id -u)" = 0 ]; then
+# shellcheck disable=SC3067  # dash knows -O; the root of the file system is always root's
+if [ -O / ]; then
     choose_ids
     [ "$uid" = 0 ] || step_down "$@"
 else
