@@ -80,7 +80,7 @@ HOSTS = {
     "ids of 2^31-2": Host(HIGHEST, HIGHEST, HIGHEST),
     "a project on another file system": Host("1234:5678", "1234:5678", "1234:5678", other_file_system=True),
     "--user 1234:5678": Host(
-        "1234:5678", "1234:5678", "1234:5678", frozenset({"/code", "HOME"}), options=["--user=1234:5678"]
+        "1234:5678", "1234:5678", "1234:5678", EVERYTHING - {"packages"}, options=["--user=1234:5678"]
     ),
     "--read-only with tmpfs": Host(
         "1234:5678",

@@ -394,7 +394,9 @@ def test_pip_takes_a_package_from_the_private_index_alone(attempt, index):
     tried.arguments = ["--target", "uv", "--build-arg", f"PYPI_ACCOUNT={PASSWORDS['special'].account}"]
     tried.arguments += ["--secret", "id=pypi_password,env=PYPI_PASSWORD"]
     assert tried.build().code == 0, tried.log
+    # The stage has pip, but not the project.
     command = ["docker", "run", "--rm", "--network", "host", "--entrypoint", "with-index"]
+    command += ["--volume", f"{tried.project.path}/pyproject.toml:/code/pyproject.toml:ro"]
     command += ["--env", "PYPI_ACCOUNT", "--env", "PYPI_PASSWORD", IMAGE, "--private"]
 
     done = tried.project.run(*command, "/opt/uv/bin/pip", "download", "in-house-tool", **tried.environment)

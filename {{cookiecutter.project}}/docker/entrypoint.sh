@@ -49,7 +49,7 @@ app:x:$uid:$gid:"*) ;;  # those of the image, or of this container's first start
     esac
 }
 
-step_down() {  # nothing is given to app: its home and /cache are open to group 0, which every uid is in
+step_down() {  # nothing is given to app: /cache is everyone's, and its home is open to group 0, which every uid is in
     known=$(cat /proc/self/status /etc/passwd)
     more=''
     case $known in
@@ -90,8 +90,9 @@ run() {
     die 127 "$1: no such command, and no such file in $PWD (your project folder is mounted at /code)"
 }
 
-# shellcheck disable=SC3067  # dash knows -O; the root of the file system is always root's
-if [ -O / ]; then
+# The kernel's own word, and no process: `id` is one, and no folder is sure to be root's (userns-remap).
+while read -r key user _; do [ "$key" != Uid: ] || break; done < /proc/self/status
+if [ "$user" = 0 ]; then
     choose_ids
     [ "$uid" = 0 ] || step_down "$@"
 else
