@@ -55,8 +55,8 @@ pictures: $(installed)  ## make the README's pictures, docs/*.svg, from a real r
 	@$(venv) -m tools.pictures
 
 .PHONY: bench
-bench: $(installed)  ## measure what a start of the container costs
-	@$(venv) -m benchmarks.startup
+bench: $(installed) $(cli)  ## compare with the guide's way and the bare engine (ARGS="start" for some; ARGS=--help)
+	@$(venv) -m benchmarks $(ARGS)
 
 .PHONY: check-compatibility
 check-compatibility: $(installed)  ## does the index still have what the matrix says? (FULL=cu13-py312: install that line)

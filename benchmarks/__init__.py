@@ -1,1 +1,1 @@
-"""Side-by-side measurements; each prints ratios of one run on one machine."""
+"""The product beside the guide's own way and the bare engine; ratios of one run on one machine."""

@@ -8,7 +8,10 @@ from pathlib import Path
 project = Path.cwd()
 
 # cookiecutter cannot leave out a folder, only its files. rmdir never takes one that holds anything.
-for folder in (".github/workflows", ".github", "models"):
+for folder in (
+    *(".github/workflows", ".github", "models", "docs"),
+    *("kubernetes/base", "kubernetes/overlays/rayjob", "kubernetes/overlays", "kubernetes"),
+):
     if (project / folder).is_dir() and not any((project / folder).iterdir()):
         (project / folder).rmdir()
 

@@ -17,6 +17,7 @@ CHOICES: dict[str, list[str | bool]] = {
     "private_index": ["", "https://pypi.example.com:8080/simple"],
     "private_packages": ["", "in-house-package,in-house-tool"],
     "notebook": [False, True],
+    "scale_out": ["none", "ray", "ray-and-kubernetes"],
     "license": ["MIT", "Apache-2.0", "BSD-3-Clause", "Proprietary"],
     "github_actions": [True, False],
     "readme_language": ["en", "ja"],
@@ -30,6 +31,9 @@ TOGETHER = [
     ("private_index", "cuda"),
     ("private_index", "github_actions"),
     ("environment", "notebook"),
+    ("environment", "scale_out"),
+    ("environment", "scale_out", "readme_language"),
+    ("private_index", "scale_out"),
     ("environment", "readme_language", "notebook", "private_index"),
 ]
 # The template refuses these: compatibility/matrix.yaml says why; packages of no index.

@@ -32,6 +32,23 @@ script.py
 src/PACKAGE/__init__.py
 """
 
+RAY = """
+compose.ray.local.yaml
+compose.ray.yaml
+docker/ray-token.sh
+docs/scale-out.md
+src/PACKAGE/cluster.py
+tests/test_cluster.py
+"""
+
+# The scripts for a cluster, by what the environment is for.
+RAY_SCRIPTS = {
+    "inference": ["predict.py"],
+    "training": ["train.py"],
+    "training-ngc": ["train.py"],
+    "full": ["predict.py", "train.py"],
+}
+
 ONLY_WITH = {
     ("environment", "inference"): """
 example.png
@@ -67,6 +84,15 @@ tests/test_exported.py
     ("private_index", "https://pypi.example.com:8080/simple"): """
 docker/with-index.py
 """,
+    ("scale_out", "ray"): RAY,
+    ("scale_out", "ray-and-kubernetes"): RAY
+    + """
+kubernetes/base/job.yaml
+kubernetes/base/kustomization.yaml
+kubernetes/overlays/rayjob/kustomization.yaml
+kubernetes/overlays/rayjob/kustomizeconfig.yaml
+kubernetes/overlays/rayjob/rayjob.yaml
+""",
     ("github_actions", True): """
 .github/workflows/ci.yaml
 """,
@@ -76,4 +102,5 @@ docker/with-index.py
 def expected_files(package: str, answers: dict[str, str | bool]) -> set[str]:
     """Return the files of a project with these answers."""
     wanted = [ALWAYS, *(names for answer, names in ONLY_WITH.items() if answer in answers.items())]
-    return set("".join(wanted).replace("PACKAGE", package).split())
+    scripts = [] if answers["scale_out"] == "none" else RAY_SCRIPTS[answers["environment"]]
+    return set("".join(wanted).replace("PACKAGE", package).split()) | set(scripts)

@@ -69,7 +69,7 @@ LINTERS = {
     ),
     "the schema of Compose": Linter(
         [*SCHEMA, "--builtin-schema", "vendor.compose-spec"],
-        ["compose.yaml", "docker/accelerator-*.yaml", ".devcontainer/compose.yaml"],
+        ["compose.yaml", "compose.ray*.yaml", "docker/accelerator-*.yaml", ".devcontainer/compose.yaml"],
         ("    volumes:", "    volume:"),
         "'volume' was unexpected",
     ),
@@ -134,7 +134,7 @@ def test_every_project_passes(linter, projects):
 
 def test_the_shortest_and_the_longest_name_change_nothing(linter, bake):
     """Lines grow with the name, and imports are sorted by it."""
-    projects = [bake(project=name) for name in ("a", "z" * 50)]
+    projects = [bake(project=name, scale_out="ray-and-kubernetes") for name in ("a", "z" * 50)]
 
     done = linter.run(*projects)
 

@@ -9,7 +9,12 @@ from tests.conftest import BakedProject
 # ${NAME:-default}: the only form that the template uses, so that an empty value is the default, too.
 REFERENCE = re.compile(r"\$\{([A-Z_]+):-([^}]*)\}")
 SECRET = re.compile(r"(?m)^ +environment: ([A-Z_]+)$")
-COMPOSE_FILES = ("compose.yaml", "docker/accelerator-*.yaml", ".devcontainer/compose.yaml")
+COMPOSE_FILES = (
+    "compose.yaml",
+    "compose.ray*.yaml",
+    "docker/accelerator-*.yaml",
+    ".devcontainer/compose.yaml",
+)
 
 
 def test_every_setting_of_the_compose_files_is_in_env_example_and_no_other(project):

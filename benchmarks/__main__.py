@@ -1,0 +1,107 @@
+"""How the product compares with the guide's own way and with the bare engine, on this machine, in one run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks import builds, generation, report, starts
+from benchmarks.editor import devcontainer
+from benchmarks.measuring import NotMeasured, Rounds
+from benchmarks.results import Row, as_data
+from benchmarks.subjects import TEMPLATE, subjects
+from tools.engine import guarded
+
+HERE = Path(__file__).parent
+QUESTIONS = {
+    "generation": generation.generation,
+    "start": starts.start,
+    "import": starts.first_import,
+    "writes": starts.writes,
+    "load": starts.load,
+    "size": builds.size,
+    "rebuild": builds.rebuild,
+    "cold": builds.cold,
+    "devcontainer": devcontainer,
+}
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Measure and print; return 1 where a goal was missed or a question has no answer.
+
+    Raises EngineError: a command failed. What was measured until then is printed.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that it, too, removes what was made
+    progress = Console(stderr=True)
+    rows: list[Row] = []
+    missing: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="capy-bench-") as folder, subjects(Path(folder)) as made:
+        machine = made.machine()
+        rounds = Rounds(arguments.rounds, progress)
+        try:
+            for name in arguments.questions or QUESTIONS:
+                try:
+                    rows.extend(QUESTIONS[name](made, rounds))
+                except NotMeasured as error:
+                    missing.append(f"{name}: {error}")
+        finally:
+            show(rows, machine, arguments.json)
+    if arguments.publish:
+        publish(rows, machine)
+    for line in missing:
+        progress.print(f"bench: NOT MEASURED: {line}", style="bold yellow")
+    missed = [f"{row.name}: {goal}" for row in rows for goal in row.goals if not row.met(goal)]
+    for line in missed:
+        progress.print(f"bench: goal missed: {line}", style="bold yellow", highlight=False)
+    return 1 if missed or missing else 0
+
+
+def show(rows: list[Row], machine: dict[str, str | int], as_json: bool) -> None:
+    """Print what was measured."""
+    if as_json:
+        print(json.dumps(as_data(rows, machine), indent=1))
+    elif rows:
+        console = Console() if sys.stdout.isatty() else Console(width=180)
+        console.print(report.table(rows))
+        console.print(*(f"{name}: {text}" for name, text in machine.items()), sep="\n", highlight=False)
+
+
+def publish(rows: list[Row], machine: dict[str, str | int]) -> None:
+    """Write what the repository shows: the run itself, its table, its picture."""
+    (HERE / "last.json").write_text(json.dumps(as_data(rows, machine), indent=1) + "\n")
+    report.write_table(HERE / "README.md", report.markdown(rows, machine))
+    report.plot(rows, TEMPLATE / "docs/start.svg")
+
+
+def at_least_one(text: str) -> int:
+    """Return a number of rounds. Raises ValueError."""
+    if int(text) < 1:
+        raise ValueError
+    return int(text)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "questions",
+        nargs="*",
+        choices=[*QUESTIONS, []],
+        metavar="QUESTION",
+        help=f"what to measure (default: all): {', '.join(QUESTIONS)}",
+    )
+    parser.add_argument(
+        "--rounds", type=at_least_one, default=5, help="rounds that count, each way once (default: 5)"
+    )
+    parser.add_argument("--json", action="store_true", help="print every value as JSON instead of a table")
+    parser.add_argument(
+        "--publish",
+        action="store_true",
+        help="also write benchmarks/README.md, benchmarks/last.json and docs/start.svg",
+    )
+    sys.exit(guarded(lambda: main(parser.parse_args())))

@@ -1,0 +1,172 @@
+"""From nothing to an image, from one image to the next, and what the image weighs."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from benchmarks.measuring import Rounds, output, seconds
+from benchmarks.results import FLOOR, GUIDE, PRODUCT, Goal, Row
+from benchmarks.subjects import Subjects, add_package
+from tools.steps import EngineError
+
+BUILD = ["docker", "compose", "build"]
+# Small ones that nothing else here needs, one for each round.
+MORE_PACKAGES = (
+    *("tqdm", "humanize", "tabulate", "termcolor", "colorama", "sortedcontainers", "more-itertools"),
+    *("toolz", "wrapt", "docopt", "xxhash", "blinker", "mistune", "cachetools", "dill", "ujson"),
+)
+MB = 1_000_000
+CUT = "the guide's cut to what Python needs"
+
+
+def cold(subjects: Subjects, rounds: Rounds) -> Iterator[Row]:
+    """With nothing kept from any build before: no layer, no archive, no wheel."""
+    numbers = itertools.count()
+
+    def product() -> float:
+        environment = subjects.environment | {"CACHE_OF_BUILDS": f"{subjects.run}-cold-{next(numbers)}"}
+        return seconds([*BUILD, "--no-cache"], cwd=subjects.project, env=environment)
+
+    def guide(cut: bool = False) -> float:
+        builds = subjects.guide_builds(subjects.guide, "--no-cache", cut=cut)
+        return sum(seconds(command, cwd=subjects.guide, env=subjects.environment) for command in builds)
+
+    def floor() -> float:
+        installs = subjects.host_install(subjects.folder / "cold")
+        return sum(seconds(command, env=subjects.environment) for command in installs)
+
+    _ = subjects.cut_guide_image, subjects.host_python
+    ways = {PRODUCT: product, FLOOR: floor, GUIDE: guide, CUT: partial(guide, cut=True)}
+    values = rounds.in_turn("cold build", ways, warm_up=0)
+    cut = {PRODUCT: values[PRODUCT], GUIDE: values.pop(CUT)}
+    yield Row("cold build", "s", values, (Goal(0.6, GUIDE),))
+    yield Row(f"cold build, {CUT}", "s", cut)
+
+
+def rebuild(subjects: Subjects, rounds: Rounds) -> Iterator[Row]:
+    """After a change of the code, of the packages, of the base image."""
+    yield after_an_edit(subjects, rounds)
+    yield from after_a_package(subjects, rounds)
+    yield after_a_new_base(subjects, rounds)
+
+
+def after_an_edit(subjects: Subjects, rounds: Rounds) -> Row:
+    """A line of source changes. To run it, the product needs no build: that is checked first."""
+    numbers = itertools.count(1)
+    where = {"cwd": subjects.project, "env": subjects.environment}
+
+    def edit(path: Path) -> None:
+        path.write_text(f"value = {next(numbers)}\n")
+
+    source = subjects.project / "src/capy_bench/edited.py"
+    edit(source)
+    subjects.own(source)
+    printed = output(subjects.product_run("-c", "import capy_bench.edited as it; print(it.value)"), **where)
+    if f"value = {printed.strip()}\n" != source.read_text():
+        raise EngineError(f"an edit needs a build: the container still has {printed.strip()}")
+
+    def product() -> float:
+        edit(source)
+        return seconds(BUILD, **where)
+
+    def guide() -> float:
+        edit(subjects.guide / "package/aligner.py")
+        return sum(seconds(command, **where) for command in subjects.guide_builds(subjects.guide))
+
+    ways = {PRODUCT: product, FLOOR: lambda: seconds(BUILD, **where), GUIDE: guide}
+    values = rounds.in_turn("build after a source edit", ways)
+    return Row("build after a source edit", "s", values, (Goal(1.2, FLOOR),))
+
+
+def after_a_package(subjects: Subjects, rounds: Rounds) -> Iterator[Row]:
+    """One package more: how long it takes, and how many are downloaded."""
+    where = {"cwd": subjects.project, "env": subjects.environment}
+    downloads: dict[str, list[float]] = {PRODUCT: [], GUIDE: []}
+    added = {PRODUCT: iter(MORE_PACKAGES), GUIDE: iter(MORE_PACKAGES)}
+
+    def product() -> float:
+        add_package(subjects.project, next(added[PRODUCT]))
+        begin = time.perf_counter()
+        printed = output([*BUILD, "--progress", "plain"], **where)
+        taken = time.perf_counter() - begin
+        downloads[PRODUCT].append(downloaded(printed))
+        return taken
+
+    def guide() -> float:
+        with (subjects.guide / "requirements.txt").open("a") as lines:
+            lines.write(f"{next(added[GUIDE])}\n")
+        begin = time.perf_counter()
+        printed = ""
+        for command in subjects.guide_builds(subjects.guide, "--progress", "plain"):
+            printed += output(command, **where)
+        taken = time.perf_counter() - begin
+        downloads[GUIDE].append(len(set(re.findall(r"Downloading (\S+\.(?:whl|tar\.gz))", printed))))
+        return taken
+
+    name = "build after adding a package"
+    yield Row(name, "s", rounds.in_turn(name, {PRODUCT: product, GUIDE: guide}, warm_up=0))
+    yield Row("packages downloaded for it", "", downloads, (Goal(1),))
+
+
+def downloaded(log: str) -> int:
+    """Return how many packages uv fetched in a build, by its plain log; 0 where all were at hand.
+
+    In the stage `builder`: the runtime's own step prepares the project itself, which is no download.
+    """
+    steps = set(re.findall(r"^(#\d+) \[builder ", log, re.MULTILINE))
+    found = re.findall(r"^(#\d+) .*Prepared (\d+) package", log, re.MULTILINE)
+    return sum(int(number) for step, number in found if step in steps)
+
+
+def after_a_new_base(subjects: Subjects, rounds: Rounds) -> Row:
+    """The base image is a newer one, as after a security update: all steps run again."""
+    numbers = itertools.count()
+    first = subjects.base.name
+    name = f"{subjects.run}:base"
+
+    def new_base() -> None:
+        recipe = f"FROM {first}\nRUN echo {next(numbers)} > /etc/newer\n"
+        build = ["docker", "build", "--label", subjects.label, "--tag", name, "-"]
+        output(build, env=subjects.environment, input=recipe)
+
+    def where() -> dict:
+        return {"cwd": subjects.project, "env": subjects.environment}
+
+    def product() -> float:
+        new_base()
+        return seconds(BUILD, **where())
+
+    def guide() -> float:
+        new_base()
+        return sum(seconds(command, **where()) for command in subjects.guide_builds(subjects.guide))
+
+    subjects.environment["BASE_IMAGE"] = name
+    try:
+        values = rounds.in_turn("build after a base update", {PRODUCT: product, GUIDE: guide}, warm_up=0)
+    finally:
+        subjects.environment["BASE_IMAGE"] = first
+    return Row("build after a base update", "s", values)
+
+
+def size(subjects: Subjects, rounds: Rounds) -> Iterator[Row]:
+    """What the images weigh; below that is only the base with the wheels unpacked on it."""
+    packages = next((subjects.host_python.parent.parent / "lib").glob("python3*"))
+    unpacked = sum(path.stat().st_size for path in packages.rglob("*") if path.is_file())
+    values = {
+        PRODUCT: [weight(subjects, subjects.image)],
+        FLOOR: [weight(subjects, subjects.base.name) + unpacked / MB],
+        GUIDE: [weight(subjects, subjects.guide_image)],
+    }
+    yield Row("image", "MB", values, (Goal(0.85, GUIDE),))
+    cut = {PRODUCT: values[PRODUCT], GUIDE: [weight(subjects, subjects.cut_guide_image)]}
+    yield Row(f"image, {CUT}", "MB", cut)
+
+
+def weight(subjects: Subjects, image: str) -> float:
+    """Return the MB of an image, as `docker images` says."""
+    return int(subjects.engine.docker("image", "inspect", "--format", "{{.Size}}", image)) / MB

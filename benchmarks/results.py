@@ -1,0 +1,86 @@
+"""What was measured, and the arithmetic of its ratios."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import asdict, dataclass
+
+PRODUCT, FLOOR, GUIDE = "product", "floor", "guide"
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The middle one of several values, the lowest and the highest."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: list[float]) -> Spread:
+        """Return the spread of at least one value."""
+        return cls(statistics.median(values), min(values), max(values))
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A limit for the product: for its ratio to another way, or, against nothing, for its own value."""
+
+    limit: float
+    against: str | None = None
+    at_least: bool = False
+
+    def __str__(self) -> str:
+        """Return it as a reader would write it: ≤ 1.05 of floor."""
+        sign = "≥" if self.at_least else "≤"
+        return f"{sign} {self.limit:g}" + (f" of {self.against}" if self.against else "")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One question: for each way, a value for each round. Values of one round belong together."""
+
+    name: str
+    unit: str
+    values: dict[str, list[float]]
+    goals: tuple[Goal, ...] = ()
+
+    def value(self, way: str) -> Spread:
+        """Return the spread of what one way took, in the row's unit."""
+        return Spread.of(self.values[way])
+
+    def ratio(self, way: str) -> Spread:
+        """Return product ÷ way, round by round: a machine that gets slower slows both of a pair.
+
+        Raises ValueError where the rounds are not pairs.
+        """
+        pairs = zip(self.values[PRODUCT], self.values[way], strict=True)
+        return Spread.of([ours / theirs for ours, theirs in pairs])
+
+    def met(self, goal: Goal) -> bool:
+        """Return whether the median keeps to a goal."""
+        found = (self.ratio(goal.against) if goal.against else self.value(PRODUCT)).median
+        return found >= goal.limit if goal.at_least else found <= goal.limit
+
+
+def as_data(rows: list[Row], machine: dict[str, str | int]) -> dict:
+    """Return all of a run as JSON knows it; `from_data` reads it."""
+    return {"machine": machine, "rows": [row_as_data(row) for row in rows]}
+
+
+def row_as_data(row: Row) -> dict:
+    """Return a row with what follows from its values, for readers that do not know this module."""
+    # nothing is a multiple of nothing: a start of the bare engine writes 0 bytes
+    others = [way for way, values in row.values.items() if way != PRODUCT and all(values)]
+    return asdict(row) | {
+        "ratios": {way: asdict(row.ratio(way)) for way in others},
+        "met": [row.met(goal) for goal in row.goals],
+    }
+
+
+def from_data(data: dict) -> list[Row]:
+    """Return the rows of a run that was written as JSON."""
+    return [
+        Row(row["name"], row["unit"], row["values"], tuple(Goal(**goal) for goal in row["goals"]))
+        for row in data["rows"]
+    ]

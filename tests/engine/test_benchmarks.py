@@ -1,0 +1,103 @@
+"""The bench as a program: what it prints, how it fails, what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import TEMPLATE
+
+BENCH = [sys.executable, "-m", "benchmarks"]
+NOWHERE = "http://127.0.0.1:9/simple"  # nobody listens on the port of `discard`
+ALL = ("--all", "--format", "{{.ID}}")
+
+
+@pytest.fixture
+def everything(base, docker):
+    """everything(): what the engine holds."""
+
+    def look() -> dict[str, set[str]]:
+        asked = {
+            "containers": ["ps", *ALL],
+            "images": ["images", *ALL],
+            "volumes": ["volume", "ls", "--quiet"],
+            "networks": ["network", "ls", "--quiet"],
+            "build cache": ["buildx", "du", "--format", "{{.ID}}"],
+        }
+        return {
+            name: set(subprocess.run(["docker", *command], capture_output=True, text=True).stdout.split())
+            for name, command in asked.items()
+        }
+
+    return look
+
+
+def bench(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the bench as `make bench` does."""
+    return subprocess.run(
+        [*BENCH, *arguments], cwd=TEMPLATE, env={**os.environ, **environment}, capture_output=True, text=True
+    )
+
+
+def test_a_run_prints_every_value_and_leaves_nothing(everything):
+    before = everything()
+
+    done = bench("generation", "writes", "--rounds", "1", "--json")
+
+    generation, writes = json.loads(done.stdout)["rows"]
+    assert {way: len(values) for way, values in generation["values"].items()} == {"product": 1, "floor": 1}
+    assert writes["values"]["product"][0] < 64 < writes["values"]["guide"][0]
+    assert everything() == before
+    # generation may miss its goal on a slow machine, and says so
+    assert done.returncode == (0 if all(generation["met"] + writes["met"]) else 1), done.stderr
+    assert "bench: disk writes of one start" in done.stderr
+
+
+def test_a_command_that_fails_ends_the_run_with_its_reason(everything):
+    before = everything()
+
+    done = bench("size", "--rounds", "1", PUBLIC_INDEX_URL=NOWHERE)
+
+    assert done.returncode == 1
+    assert [line for line in done.stderr.splitlines() if "building the product's image: " in line], (
+        done.stderr
+    )
+    assert "Traceback" not in done.stderr
+    assert everything() == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "terminated"])
+def test_a_run_that_is_ended_removes_what_it_made(everything, number):
+    before = everything()
+    process = subprocess.Popen(
+        [*BENCH, "size"],
+        cwd=TEMPLATE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # as in a terminal, where Ctrl-C reaches the whole group
+    )
+    printed = ""
+    while "building the product's image" not in printed:
+        printed += process.stderr.readline()
+
+    os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
+    _, rest = process.communicate(timeout=60)
+
+    assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[number]
+    assert "removing what the bench made" in rest
+    assert "Traceback" not in rest
+    assert everything() == before
+
+
+def test_a_question_that_does_not_exist_is_refused():
+    done = bench("start", "speed")
+
+    assert done.returncode == 2
+    assert "speed" in done.stderr
+    assert "devcontainer" in done.stderr, "it does not say what there is"

@@ -1,0 +1,205 @@
+"""The bench's arithmetic, its clock and its report."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from benchmarks import builds, editor, report
+from benchmarks.measuring import NotMeasured, Rounds, first_line, output, seconds
+from benchmarks.results import FLOOR, GUIDE, PRODUCT, Goal, Row, Spread, as_data, from_data
+from tests.conftest import TEMPLATE
+from tools.steps import EngineError
+
+QUIET = Console(quiet=True)
+PYTHON = [sys.executable, "-c"]
+SECONDS = st.floats(0.001, 1000)
+
+
+def row(product: list[float], floor: list[float], *goals: Goal) -> Row:
+    """Return a row with two ways."""
+    return Row("start", "s", {PRODUCT: product, FLOOR: floor}, goals)
+
+
+def test_ratios_are_those_of_the_rounds():
+    """The ratio of the medians would be 2: no round had that."""
+    assert row([1, 2, 30], [1, 1, 10]).ratio(FLOOR) == Spread(2, 1, 3)
+    assert row([1, 2, 9, 10], [1, 1, 3, 2]).ratio(FLOOR) == Spread(2.5, 1, 5)
+
+
+@given(st.lists(st.tuples(SECONDS, SECONDS, st.floats(0.1, 10)), min_size=1))
+def test_a_machine_that_slows_down_in_some_rounds_changes_no_ratio(rounds):
+    calm = row([ours for ours, _, _ in rounds], [theirs for _, theirs, _ in rounds])
+    slowed = row([ours * by for ours, _, by in rounds], [theirs * by for _, theirs, by in rounds])
+
+    for name in ("low", "median", "high"):
+        assert getattr(slowed.ratio(FLOOR), name) == pytest.approx(getattr(calm.ratio(FLOOR), name))
+    assert calm.ratio(FLOOR).low <= calm.ratio(FLOOR).median <= calm.ratio(FLOOR).high
+
+
+def test_what_took_nothing_has_no_ratio():
+    row = Row("disk writes", "KiB", {PRODUCT: [0.0], FLOOR: [0.0], GUIDE: [4.0]})
+
+    assert as_data([row], {})["rows"][0]["ratios"].keys() == {GUIDE}
+
+
+def test_rounds_that_are_no_pairs_are_an_error():
+    with pytest.raises(ValueError, match="shorter"):
+        row([1, 2], [1]).ratio(FLOOR)
+
+
+@pytest.mark.parametrize(
+    ("goal", "met"),
+    [
+        (Goal(2, FLOOR), True),
+        (Goal(1.99, FLOOR), False),
+        (Goal(2, FLOOR, at_least=True), True),
+        (Goal(2.01, FLOOR, at_least=True), False),
+        (Goal(4), True),
+        (Goal(3.9), False),
+    ],
+    ids=str,
+)
+def test_a_goal_is_met_by_the_median(goal, met):
+    assert row([2, 4, 60], [1, 2, 3]).met(goal) is met
+
+
+def test_each_round_has_every_way_and_every_other_one_goes_backwards():
+    order = []
+
+    def way(name: str):
+        return lambda: float(order.append(name) or len(order))
+
+    values = Rounds(3, QUIET).in_turn("start", {PRODUCT: way("a"), FLOOR: way("b")})
+
+    assert order in (list("abbaabba"), list("baabbaab"))
+    assert {name: len(found) for name, found in values.items()} == {PRODUCT: 3, FLOOR: 3}
+    assert min(values[PRODUCT] + values[FLOOR]) == 3, "the round that warms up counts"
+
+
+def test_a_start_lasts_until_the_first_line_and_not_until_the_end():
+    script = "import time; print('here', flush=True); time.sleep(2); print('there')"
+
+    assert first_line([*PYTHON, script]) < 2 <= seconds([*PYTHON, script])
+
+
+@pytest.mark.parametrize("clock", [seconds, first_line, output])
+def test_a_command_that_fails_ends_the_bench(clock):
+    script = "import sys; print('here', flush=True); sys.exit('Error: no space')"
+
+    with pytest.raises(EngineError, match=r"exit code 1: Error: no space$"):
+        clock([*PYTHON, script])
+
+
+def test_a_command_that_prints_nothing_has_no_first_line():
+    with pytest.raises(EngineError, match="printed nothing"):
+        first_line([*PYTHON, "pass"])
+
+
+def test_a_run_survives_being_written_as_json():
+    rows = [row([1.5, 2], [1, 1], Goal(1.05, FLOOR), Goal(64)), Row("size", "MB", {PRODUCT: [3]})]
+
+    data = json.loads(json.dumps(as_data(rows, {"processors": 2})))
+
+    assert from_data(data) == rows
+    assert data["rows"][0]["ratios"] == {FLOOR: {"median": 1.75, "low": 1.5, "high": 2.0}}
+    assert data["rows"][0]["met"] == [False, True]
+
+
+def test_a_reader_sees_medians_spreads_ratios_and_missed_goals():
+    found = row([0.35712, 0.4, 0.3], [0.3, 0.35, 0.3], Goal(1.05, FLOOR), Goal(1))
+
+    name, product, floor, guide, to_floor, to_guide, goals = report.cells(found)
+
+    assert (name, product) == ("start", "0.357 s (0.300 to 0.400)")
+    assert (floor, guide) == ("0.300 s (0.300 to 0.350)", "")
+    assert (to_floor, to_guide) == ("1.14 (1.00 to 1.19)", "")
+    assert goals == "≤ 1.05 of floor: MISSED; ≤ 1: met"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (0.0123, "0.0123"), (0.35712, "0.357"), (12.34, "12.3"), (1234.5, "1,234")],
+)
+def test_figures_have_three_digits_that_count(value, text):
+    assert report.figure(value) == text
+
+
+def test_nothing_at_all_has_no_ratio():
+    """A floor of 0 bytes."""
+    assert report.cells(row([3], [0]))[4] == ""
+
+
+# As `docker compose build --progress plain` prints it, cut.
+LOG = """\
+#15 [builder 3/3] RUN --mount=type=secret,id=ca     --mount=type=cache,id=uv,target=/cache/uv
+#15 2.392 Prepared 1 package in 870ms
+#15 2.804 Installed 15 packages in 409ms
+#18 [runtime 3/3] RUN --mount=type=secret,id=ca     umask 0002
+#18 0.189 Prepared 1 package in 4ms
+"""
+
+
+def test_downloads_are_counted_where_packages_are_installed():
+    """The runtime's own step prepares the project itself."""
+    assert builds.downloaded(LOG) == 1
+    assert (
+        builds.downloaded(LOG.replace("#15 2.392 Prepared 1 package", "#15 2.392 Prepared 14 packages")) == 14
+    )
+    assert builds.downloaded(LOG.replace("#15 2.392 Prepared", "#15 CACHED")) == 0
+
+
+def test_what_is_not_on_this_machine_is_named(monkeypatch):
+    monkeypatch.setattr(editor.shutil, "which", lambda _: None)
+
+    with pytest.raises(NotMeasured, match="Node 20"):
+        next(editor.devcontainer(None, Rounds(1, QUIET)))
+
+
+def last() -> dict:
+    """Return the last published run."""
+    return json.loads((TEMPLATE / "benchmarks/last.json").read_text())
+
+
+def test_the_published_table_is_that_of_the_published_run():
+    text = report.markdown(from_data(last()), last()["machine"])
+
+    assert text in (TEMPLATE / "benchmarks/README.md").read_text()
+
+
+def test_the_published_picture_is_that_of_the_published_run(tmp_path):
+    report.plot(from_data(last()), tmp_path / "start.svg")
+
+    assert labels(tmp_path / "start.svg") == labels(TEMPLATE / "docs/start.svg")
+
+
+def labels(path: Path) -> list[str]:
+    """Return where a picture has its points and its texts."""
+    return [line.strip() for line in path.read_text().splitlines() if "<text" in line or "<use" in line]
+
+
+def test_the_published_run_has_five_rounds_of_everything():
+    rows = from_data(last())
+
+    for found in rows:
+        if found.unit != "MB":
+            assert min(len(values) for values in found.values.values()) >= 5, found.name
+    assert {GUIDE, FLOOR} <= {way for found in rows for way in found.values}
+
+
+def test_a_table_is_written_between_its_two_marks_alone(tmp_path):
+    path = tmp_path / "README.md"
+    path.write_text(f"before\n{report.BEGIN}old\n{report.END}after\n")
+
+    report.write_table(path, "new\n")
+
+    assert path.read_text() == f"before\n{report.BEGIN}\nnew\n\n{report.END}after\n"
+    path.write_text("no marks\n")
+    with pytest.raises(ValueError, match="lost the comments"):
+        report.write_table(path, "new\n")

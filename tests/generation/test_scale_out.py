@@ -1,0 +1,174 @@
+"""What `scale_out` adds: manifests that several Kubernetes versions take, a token that nobody else reads."""
+
+from __future__ import annotations
+
+import itertools
+import stat
+import subprocess
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from tests.conftest import BakedProject
+from tests.generation.conftest import COMBINATIONS, sentence
+
+KUBECTL = Path(sysconfig.get_path("scripts"), "kubectl")
+# The oldest that has everything in the manifests, some between, the newest with a schema.
+VERSIONS = ["1.33", "1.34", "1.35", "1.37"]
+ENVIRONMENTS = ["inference", "training", "training-ngc", "full"]
+KUBERNETES = [
+    answers
+    for answers in COMBINATIONS
+    if answers["scale_out"] == "ray-and-kubernetes"
+    and not answers["private_index"]
+    and answers["readme_language"] == "en"
+]
+
+
+@pytest.fixture(params=KUBERNETES, ids=sentence)
+def manifests(request: pytest.FixtureRequest, projects) -> BakedProject:
+    """A project with manifests. Do not change it."""
+    return projects[sentence(request.param)]
+
+
+def render(project: BakedProject, folder: str) -> list[dict[str, Any]]:
+    """Return the objects that `kubectl apply --kustomize` would send."""
+    done = project.run(str(KUBECTL), "kustomize", f"kubernetes/{folder}")
+    assert done.returncode == 0, done.stderr
+    return list(yaml.safe_load_all(done.stdout))
+
+
+def pod_specs(found: Any) -> Iterator[dict[str, Any]]:
+    """Yield each description of a pod in an object, however deep."""
+    if isinstance(found, dict):
+        if "containers" in found:
+            yield found
+        found = list(found.values())
+    if isinstance(found, list):
+        for value in found:
+            yield from pod_specs(value)
+
+
+def pod(spec: dict[str, Any]) -> dict[str, Any]:
+    """Return a description of a pod as an object of its own, which has a schema."""
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": spec}
+
+
+def test_every_environment_has_its_manifests():
+    assert {answers["environment"] for answers in KUBERNETES} == set(ENVIRONMENTS)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_kubernetes_knows_every_field(manifests, version):
+    [job] = render(manifests, "base")
+    [rayjob] = render(manifests, "overlays/rayjob")
+
+    kubernetes_validate.validate(job, version, strict=True)
+    specs = list(pod_specs(rayjob))
+    for spec in specs:
+        kubernetes_validate.validate(pod(spec), version, strict=True)
+    assert len(specs) == 3  # who submits, the head, the workers
+
+
+def test_a_field_that_kubernetes_does_not_have_is_found(manifests):
+    [job] = render(manifests, "base")
+    job["spec"]["template"]["spec"]["runAsUser"] = 1000
+
+    with pytest.raises(kubernetes_validate.ValidationError, match="runAsUser"):
+        kubernetes_validate.validate(job, VERSIONS[-1], strict=True)
+
+
+def test_the_values_that_no_schema_checks_are_those_that_kubernetes_takes(manifests):
+    [job] = render(manifests, "base")
+    spec = job["spec"]
+
+    assert spec["completionMode"] == "Indexed"
+    assert spec["template"]["spec"]["restartPolicy"] == "Never"  # backoffLimitPerIndex asks for it
+    assert spec["parallelism"] <= spec["completions"]
+    [container] = spec["template"]["spec"]["containers"]
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == 1
+    assert any("$(JOB_COMPLETION_INDEX)" in argument for argument in container["args"])
+    if part := [argument for argument in container["args"] if argument.startswith("--part")]:
+        assert part == [f"--part=$(JOB_COMPLETION_INDEX)/{spec['completions']}"]
+
+
+def test_every_container_is_nobody_in_particular_and_has_the_image_of_the_registry(manifests):
+    objects = render(manifests, "base") + render(manifests, "overlays/rayjob")
+
+    for spec in itertools.chain.from_iterable(map(pod_specs, objects)):
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["fsGroupChangePolicy"] == "OnRootMismatch"
+        volumes = {volume["name"] for volume in spec["volumes"]}
+        for container in spec["containers"]:
+            assert container["image"] == f"registry.example.com/team/{manifests.path.name}:0.1.0"
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+            assert "/tmp" in mounts
+            assert set(mounts.values()) <= volumes
+
+
+def test_a_ray_cluster_in_kubernetes_is_the_one_of_the_image(manifests):
+    [rayjob] = render(manifests, "overlays/rayjob")
+    cluster = rayjob["spec"]["rayClusterSpec"]
+    pinned = {str(item.specifier) for item in manifests.requirements() if item.name == "ray"}
+
+    assert pinned == {f"=={cluster['rayVersion']}"}
+    assert cluster["authOptions"] == {"mode": "token"}
+    script = rayjob["spec"]["entrypoint"].split()[1]
+    assert (manifests.path / script).is_file()
+
+
+@pytest.fixture
+def with_ray(bake) -> BakedProject:
+    """A project with `scale_out=ray`, to change."""
+    return bake(scale_out="ray")
+
+
+def make_token(project: BakedProject, umask: str = "022") -> subprocess.CompletedProcess[str]:
+    """Run docker/ray-token.sh from another folder."""
+    script = project.path / "docker/ray-token.sh"
+    return project.run("sh", "-c", f"umask {umask}; cd /; sh '{script}'")
+
+
+def test_a_token_is_long_and_only_its_owner_may_read_it(with_ray):
+    done = make_token(with_ray, umask="000")
+
+    token = with_ray.path / ".ray-token"
+    assert done.returncode == 0, done.stderr
+    assert len(token.read_text()) == 64
+    assert int(token.read_text(), 16) > 0
+    assert stat.S_IMODE(token.stat().st_mode) == 0o600
+    assert token.read_text() not in done.stdout
+
+
+def test_a_second_token_does_not_take_the_place_of_the_first(with_ray):
+    make_token(with_ray)
+    first = with_ray.read(".ray-token")
+
+    done = make_token(with_ray)
+
+    assert with_ray.read(".ray-token") == first
+    assert "stays" in done.stdout
+    assert not (with_ray.path / ".ray-token.part").exists()
+
+
+def test_two_projects_have_two_tokens(bake):
+    projects = [bake(project=name, scale_out="ray") for name in ("one", "two")]
+    for project in projects:
+        make_token(project)
+
+    assert projects[0].read(".ray-token") != projects[1].read(".ray-token")
+
+
+def test_neither_git_nor_an_image_gets_the_token(with_ray):
+    for name in (".gitignore", ".dockerignore"):
+        assert ".ray-token" in with_ray.read(name).splitlines()
