@@ -128,6 +128,10 @@ class Submitted:
         """Return its output until now."""
         return self.log.read_text()
 
+    def began_after(self) -> list[int]:
+        """Return the epochs after which train.py says that it has begun."""
+        return [int(number) for number in re.findall(r"begins after epoch (\d+)", self.said())]
+
 
 def wait_until(true: Callable[[], object], seconds: float, what: str) -> float:
     """Return after how many seconds `true` was; fail after `seconds`."""
@@ -244,14 +248,14 @@ def test_a_training_goes_on_from_its_checkpoint_without_the_machine_that_had_it(
     wait_until(lambda: "epoch   5" in job.said() or job.process.poll() is not None, 120, "no training")
     address = re.search(r"RayTrainWorker pid=\d+, ip=([\d.]+)", job.said())[1]
     cluster.kill(cluster.worker_at(address))
-    begun = wait_until(lambda: job.said().count("begins after epoch") == 2, 120, "it does not go on")
+    begun = wait_until(lambda: any(job.began_after()), 120, "it does not go on")
 
     assert job.process.wait(300) == 0, job.said()
-    first, second = map(int, re.findall(r"begins after epoch (\d+)", job.said()))
-    assert first == 0
-    assert second >= 3
+    assert job.began_after()[0] == 0
+    epoch = max(job.began_after())  # Ray shows the first one again when it says what it has lost
+    assert 3 <= epoch < 12
     assert "epochs    12" in job.said()
-    report(pytestconfig, f"ray: training lost its machine, went on after epoch {second}, {begun:.0f} s later")
+    report(pytestconfig, f"ray: training lost its machine, went on after epoch {epoch}, {begun:.0f} s later")
     cluster.wait_for_machines()
 
 
