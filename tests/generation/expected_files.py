@@ -35,6 +35,7 @@ src/PACKAGE/__init__.py
 RAY = """
 compose.ray.local.yaml
 compose.ray.yaml
+docker/ray.yaml
 docker/ray-token.sh
 docs/scale-out.md
 src/PACKAGE/cluster.py
