@@ -37,6 +37,13 @@ def everything(base, docker):
     return look
 
 
+def assert_nothing_is_left(after: dict[str, set[str]], before: dict[str, set[str]]) -> None:
+    """Compare what the engine holds. Its own garbage collector may take from the build cache meanwhile."""
+    cache = "build cache"
+    assert after[cache] - before[cache] == set()
+    assert {**after, cache: None} == {**before, cache: None}
+
+
 def bench(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the bench as `make bench` does."""
     return subprocess.run(
@@ -52,7 +59,7 @@ def test_a_run_prints_every_value_and_leaves_nothing(everything):
     generation, writes = json.loads(done.stdout)["rows"]
     assert {way: len(values) for way, values in generation["values"].items()} == {"product": 1, "floor": 1}
     assert writes["values"]["product"][0] < 64 < writes["values"]["guide"][0]
-    assert everything() == before
+    assert_nothing_is_left(everything(), before)
     # generation may miss its goal on a slow machine, and says so
     assert done.returncode == (0 if all(generation["met"] + writes["met"]) else 1), done.stderr
     assert "bench: disk writes of one start" in done.stderr
@@ -68,7 +75,7 @@ def test_a_command_that_fails_ends_the_run_with_its_reason(everything):
         done.stderr
     )
     assert "Traceback" not in done.stderr
-    assert everything() == before
+    assert_nothing_is_left(everything(), before)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "terminated"])
@@ -87,12 +94,12 @@ def test_a_run_that_is_ended_removes_what_it_made(everything, number):
         printed += process.stderr.readline()
 
     os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
-    _, rest = process.communicate(timeout=60)
+    _, rest = process.communicate(timeout=300)  # a large build cache takes its time
 
     assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[number]
     assert "removing what the bench made" in rest
     assert "Traceback" not in rest
-    assert everything() == before
+    assert_nothing_is_left(everything(), before)
 
 
 def test_a_question_that_does_not_exist_is_refused():
