@@ -27,8 +27,8 @@ def everything(base, docker):
             "images": ["images", *ALL],
             "volumes": ["volume", "ls", "--quiet"],
             "networks": ["network", "ls", "--quiet"],
-            # without what it counts for an image, from the first build on top of that
-            "build cache": ["buildx", "du", "--format", "{{if .Reclaimable}}{{.ID}}{{end}}"],
+            # without the layers of an image, which it counts from the first build on top of that
+            "build cache": ["buildx", "du", "--format", "{{if not .Shared}}{{.ID}}{{end}}"],
         }
         return {
             name: set(subprocess.run(["docker", *command], capture_output=True, text=True).stdout.split())
