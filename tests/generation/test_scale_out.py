@@ -150,6 +150,17 @@ def test_a_token_is_long_and_only_its_owner_may_read_it(with_ray):
     assert token.read_text() not in done.stdout
 
 
+def test_without_random_bytes_there_is_no_token(with_ray, tmp_path):
+    """Rather than an empty one."""
+    (tmp_path / "od").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "od").chmod(0o755)
+
+    done = with_ray.run("sh", "-c", f"PATH='{tmp_path}':$PATH sh docker/ray-token.sh")
+
+    assert done.returncode != 0
+    assert not (with_ray.path / ".ray-token").exists()
+
+
 def test_a_second_token_does_not_take_the_place_of_the_first(with_ray):
     make_token(with_ray)
     first = with_ray.read(".ray-token")
