@@ -12,7 +12,7 @@ SECRET = re.compile(r"(?m)^ +environment: ([A-Z_]+)$")
 COMPOSE_FILES = (
     "compose.yaml",
     "compose.ray*.yaml",
-    "docker/accelerator-*.yaml",
+    "docker/*.yaml",
     ".devcontainer/compose.yaml",
 )
 
