@@ -68,11 +68,11 @@ docs: $(installed)  ## write docs/compatibility.md from compatibility/matrix.yam
 
 .PHONY: engine
 engine: $(installed)  ## find a Docker Engine, or start a private one (Debian, as root)
-	@$(venv) -m tools.engine up
+	@$(venv) -m engines.engine up
 
 .PHONY: engine-stop
 engine-stop: $(installed)  ## stop the private Docker Engine
-	@$(venv) -m tools.engine down
+	@$(venv) -m engines.engine down
 
 .PHONY: lock
 lock:  ## pin today's versions of the tools in requirements.lock

@@ -16,7 +16,7 @@ from benchmarks.editor import devcontainer
 from benchmarks.measuring import NotMeasured, Rounds
 from benchmarks.results import Row, as_data
 from benchmarks.subjects import TEMPLATE, subjects
-from tools.engine import guarded
+from engines.engine import guarded
 
 HERE = Path(__file__).parent
 QUESTIONS = {

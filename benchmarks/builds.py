@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.measuring import Rounds, output, seconds
 from benchmarks.results import FLOOR, GUIDE, PRODUCT, Goal, Row
 from benchmarks.subjects import Subjects, add_package
-from tools.steps import EngineError
+from engines.steps import EngineError
 
 BUILD = ["docker", "compose", "build"]
 # Small ones that nothing else here needs, one for each round.

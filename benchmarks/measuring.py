@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tools.steps import EngineError, telling_line
+from engines.steps import EngineError, telling_line
 
 Way = Callable[[], float]
 

@@ -13,9 +13,9 @@ from functools import cached_property
 from pathlib import Path
 
 from benchmarks.measuring import output
-from tools.base_image import Base, base_image
-from tools.engine import Engine, find_or_start, running, stop
-from tools.steps import EngineError, run, say
+from engines.base_image import Base, base_image
+from engines.engine import Engine, find_or_start, running, stop
+from engines.steps import EngineError, run, say
 
 TEMPLATE = Path(__file__).resolve().parent.parent
 BASE = "ubuntu:24.04"  # for both: NVIDIA's image would only add the same gigabytes to each

@@ -15,6 +15,9 @@ import pytest
 from cookiecutter.main import cookiecutter
 from packaging.requirements import Requirement
 
+# Their fixtures are for every tier with Docker.
+pytest_plugins = ["tests.support.engine", "tests.support.stand_ins"]
+
 TEMPLATE = Path(__file__).resolve().parent.parent
 
 

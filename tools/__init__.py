@@ -1,1 +1,1 @@
-"""What maintainers run: a Docker Engine and a base image for the tests, examples for the docs."""
+"""What a maintainer runs by name: the demo, the pictures of the README, the model of the example."""

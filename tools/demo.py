@@ -13,9 +13,9 @@ from pathlib import Path
 
 import yaml
 
-from tools.base_image import base_image
-from tools.engine import Engine, find_or_start, guarded
-from tools.steps import EngineError, say
+from engines.base_image import base_image
+from engines.engine import Engine, find_or_start, guarded
+from engines.steps import EngineError, say
 
 TEMPLATE = Path(__file__).resolve().parent.parent
 PROJECT = TEMPLATE / "demo" / "my-project"
@@ -54,7 +54,7 @@ def demo() -> int:
         raise EngineError(f"{shown(PICTURE)} belongs to uid {owner}, its project to uid {wanted}")
     say(f"{shown(PICTURE)} is the result; it belongs to uid {owner}, as the project does")
     if engine.private:
-        say('its engine still runs; to use it: eval "$(.venv/bin/python -m tools.engine env)"')
+        say('its engine still runs; to use it: eval "$(.venv/bin/python -m engines.engine env)"')
         say("to stop it: make engine-stop")
     return 0
 

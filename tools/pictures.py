@@ -22,10 +22,10 @@ from rich.syntax import Syntax
 from rich.text import Text
 from rich.tree import Tree
 
-from tools.base_image import base_image
+from engines.base_image import base_image
+from engines.engine import find_or_start, guarded
+from engines.steps import run, say
 from tools.demo import TEMPLATE
-from tools.engine import find_or_start, guarded
-from tools.steps import run, say
 
 BASE = "ubuntu:24.04"
 OWNER = 1000  # of the recorded project, where root records: that outputs have its owner is to be seen

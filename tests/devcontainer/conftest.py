@@ -19,9 +19,9 @@ from pathlib import Path
 
 import pytest
 
+from engines.engine import Engine, lend
 from tests.conftest import BakedProject, generate
-from tests.engine_fixtures import give_up
-from tools.engine import Engine, lend
+from tests.support.engine import give_up
 
 CLI = Path(__file__).with_name("node_modules") / "@devcontainers/cli"
 GROUP = "capy-dev"

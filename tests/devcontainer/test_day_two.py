@@ -6,7 +6,7 @@ import subprocess
 
 from tests.conftest import BakedProject, generate
 from tests.devcontainer.conftest import DevContainer, clone, close, devcontainer, opened, up
-from tests.light_project import empty
+from tests.support.light_project import empty
 
 
 def test_a_package_that_is_added_is_there_at_once_and_takes_nothing_away(dev):

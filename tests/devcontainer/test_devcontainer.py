@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from tests.conftest import generate
 from tests.devcontainer.conftest import opened
-from tests.index_server import package_index
-from tests.light_project import empty
+from tests.support.index_server import package_index
+from tests.support.light_project import empty
 
 
 def test_it_opens_as_the_image_s_user_in_the_project(dev):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import generate
-from tests.engine_fixtures import give_up
+from tests.support.engine import give_up
 
 HERE = Path(__file__).parent
 WORKFLOW = ".github/workflows/ci.yaml"

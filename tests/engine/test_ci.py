@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.conftest import BakedProject, generate
-from tests.engine_fixtures import report
+from tests.support.engine import report
 
 GIT = ["git", "-c", "user.name=Somebody", "-c", "user.email=somebody@example.com"]
 

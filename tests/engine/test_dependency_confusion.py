@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import BakedProject, generate
-from tests.engine_fixtures import report
-from tests.index_server import PackageIndex, package_index
-from tests.light_project import empty
-from tests.stand_ins import ON_THE_HOST
+from tests.support.engine import report
+from tests.support.index_server import PackageIndex, package_index
+from tests.support.light_project import empty
+from tests.support.stand_ins import ON_THE_HOST
 
 IMAGE = "capy-index:cpu"
 LOGIN = {"PYPI_ACCOUNT": "corp", "PYPI_PASSWORD": "s3cr3t"}

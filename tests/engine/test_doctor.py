@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from compatibility.matrix import stack
-from tests.engine_fixtures import report
-from tests.stand_ins import build_image
+from tests.support.engine import report
+from tests.support.stand_ins import build_image
 
 IMAGE = "capy-test:nvidia"
 SITE = "/opt/venv/lib/python3.*/site-packages"

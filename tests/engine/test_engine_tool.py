@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tools import debian, engine, gpu_engine
-from tools.daemon import Daemon
-from tools.steps import EngineError
+from engines import debian, engine, gpu_engine
+from engines.daemon import Daemon
+from engines.steps import EngineError
 
-HOOK = Path(__file__).with_name("nvidia-container-runtime-hook")
+HOOK = Path(__file__).parent.parent / "support" / "nvidia-container-runtime-hook"
 
 
 @pytest.fixture

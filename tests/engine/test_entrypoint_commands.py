@@ -6,7 +6,7 @@ import zipfile
 import pytest
 from python_on_whales import DockerClient
 
-from tests.engine_fixtures import finish
+from tests.support.engine import finish
 
 SCRIPT = "import sys; print('script', *sys.argv[1:])\n"
 

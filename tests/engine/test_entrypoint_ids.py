@@ -4,7 +4,7 @@ import getpass
 
 import pytest
 
-from tests.engine_fixtures import change_owner
+from tests.support.engine import change_owner
 
 WHO = (
     "import getpass, os; from pathlib import Path;"

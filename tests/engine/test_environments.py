@@ -17,7 +17,7 @@ from cookiecutter.exceptions import FailedHookException
 
 from compatibility.matrix import load, unserved
 from tests.conftest import BakedProject, generate
-from tests.engine_fixtures import report
+from tests.support.engine import report
 
 MATRIX = load()
 PAIRS = list(itertools.product(MATRIX["lines"], MATRIX["environments"]))

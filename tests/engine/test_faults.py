@@ -17,14 +17,14 @@ from pathlib import Path
 
 import pytest
 
+from engines import engine as engines
+from engines.daemon import Daemon
+from engines.gpu_engine import copy_image, make_bridge, programs, remove, second_daemon
+from engines.steps import EngineError, locked
 from tests.conftest import BakedProject
-from tests.engine_fixtures import change_owner, give_up
-from tests.index_server import write_wheel
-from tests.light_project import empty
-from tools import engine as engines
-from tools.daemon import Daemon
-from tools.gpu_engine import copy_image, make_bridge, programs, remove, second_daemon
-from tools.steps import EngineError, locked
+from tests.support.engine import change_owner, give_up
+from tests.support.index_server import write_wheel
+from tests.support.light_project import empty
 
 OWNER = (1234, 5678)
 APP = ("docker", "compose", "run", "--rm", "app")

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.engine_fixtures import change_owner
+from tests.support.engine import change_owner
 
 
 def test_the_first_command_after_cookiecutter_needs_no_setting(base, bake):

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from python_on_whales import DockerClient, DockerException
 
-from tests.engine_fixtures import give_up
-from tools.gpu_engine import GpuEngine, copy_image, gpu_engine
-from tools.steps import EngineError
+from engines.gpu_engine import GpuEngine, copy_image, gpu_engine
+from engines.steps import EngineError
+from tests.support.engine import give_up
 
-HOOK = Path(__file__).with_name("nvidia-container-runtime-hook")
+HOOK = Path(__file__).parent.parent / "support" / "nvidia-container-runtime-hook"
 
 
 @pytest.fixture

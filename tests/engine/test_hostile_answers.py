@@ -27,8 +27,8 @@ from hypothesis import strategies as st
 
 from capy_template import TAKEN
 from tests.conftest import TEMPLATE
-from tests.engine_fixtures import report
 from tests.generation.conftest import CHOICES
+from tests.support.engine import report
 
 FRAGMENTS = [
     *("'", '"', "\\", "\n", "\r", "\t", "\0", "\x1b[31m", "`", "$", "${HOME}", "$(touch pwned)"),

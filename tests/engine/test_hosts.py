@@ -15,12 +15,12 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from engines.engine import Engine
+from engines.gpu_engine import copy_image
+from engines.mapped_engines import remapped_engine, rootless_engine
+from engines.steps import EngineError
 from tests.conftest import BakedProject
-from tests.engine_fixtures import change_owner, give_up, report
-from tools.engine import Engine
-from tools.gpu_engine import copy_image
-from tools.mapped_engines import remapped_engine, rootless_engine
-from tools.steps import EngineError
+from tests.support.engine import change_owner, give_up, report
 
 EVERYTHING = frozenset({"/code", "/cache", "HOME", "packages"})
 # Prints who runs, and which folders took a file.

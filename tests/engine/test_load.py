@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import BakedProject
-from tests.engine_fixtures import change_owner, report
-from tests.light_project import empty
+from tests.support.engine import change_owner, report
+from tests.support.light_project import empty
 
 RUNS = 50
 # What a run does: some work with a real package, a file in both mounted folders, and its peak of memory.

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.engine_fixtures import change_owner, finish
+from tests.support.engine import change_owner, finish
 
 VARIABLES = ["SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO"]
 COUNT = 'for v in $*; do eval grep -c marker-of-the-test "\\$$v"; done'

@@ -16,10 +16,10 @@ from urllib.request import urlopen
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
+from engines.base_image import Base
 from tests.conftest import BakedProject, generate
-from tests.engine_fixtures import change_owner, report
-from tests.stand_ins import build_image, recipe
-from tools.base_image import Base
+from tests.support.engine import change_owner, report
+from tests.support.stand_ins import build_image, recipe
 
 UID = 1234
 CELL = "import os, torch; print('uid', os.getuid(), 'device', torch.ones(1).device)"

@@ -15,14 +15,14 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from leaks import HISTORY, Password, build_records, in_folder, output, places
 from rich.console import Console
 from rich.table import Table
 
 from tests.conftest import BakedProject, generate, use_cookiecutter_settings_of
-from tests.engine_fixtures import report
-from tests.index_server import PackageIndex, package_index
-from tests.light_project import empty
+from tests.support.engine import report
+from tests.support.index_server import PackageIndex, package_index
+from tests.support.leaks import HISTORY, Password, build_records, in_folder, output, places
+from tests.support.light_project import empty
 
 IMAGE = "capy-index:cpu"
 PASSWORDS = {

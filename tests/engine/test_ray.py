@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import BakedProject, generate
-from tests.engine_fixtures import change_owner, report
+from tests.support.engine import change_owner, report
 
 NAME = "capy-env-ray"
 UID = 1234

@@ -14,8 +14,8 @@ from rich.console import Console
 from benchmarks import builds, editor, report
 from benchmarks.measuring import NotMeasured, Rounds, first_line, output, seconds
 from benchmarks.results import FLOOR, GUIDE, PRODUCT, Goal, Row, Spread, as_data, from_data
+from engines.steps import EngineError
 from tests.conftest import TEMPLATE
-from tools.steps import EngineError
 
 QUIET = Console(quiet=True)
 PYTHON = [sys.executable, "-c"]

@@ -13,7 +13,7 @@ from compatibility import check, full
 from compatibility.facts import TOGETHER
 from compatibility.index import CannotAsk, pip_settings, users_index
 from compatibility.matrix import load
-from tests.generation.fake_index import LINUX, PADDING, FakeIndex, add_pinned, agreeing_with, served
+from tests.support.fake_index import LINUX, PADDING, FakeIndex, add_pinned, agreeing_with, served
 
 
 @pytest.fixture(autouse=True)

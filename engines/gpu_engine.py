@@ -1,7 +1,7 @@
 """A second Docker Engine that resolves and records GPU reservations, on a machine without a GPU.
 
 dockerd accepts `driver: nvidia` when it finds `nvidia-container-runtime-hook` on its PATH. Ours
-records what the engine asked for (tests/engine/nvidia-container-runtime-hook).
+records what the engine asked for (tests/support/nvidia-container-runtime-hook).
 """
 
 import json
@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools import debian, engine
-from tools.daemon import Daemon
-from tools.engine import Engine
-from tools.steps import EngineError, locked
+from engines import debian, engine
+from engines.daemon import Daemon
+from engines.engine import Engine
+from engines.steps import EngineError, locked
 
 HOOK = "nvidia-container-runtime-hook"
 LONGEST_NAME = 10  # with its prefix, the name of a bridge may have 15 characters

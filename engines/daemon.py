@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.processes import command_lines, kill_with_descendants, packet_size, unmount
-from tools.steps import RUN, EngineError, cache, wait_until
+from engines.processes import command_lines, kill_with_descendants, packet_size, unmount
+from engines.steps import RUN, EngineError, cache, wait_until
 
 PROGRAMS = ("dockerd", "containerd", "containerd-shim-runc-v2", "runc")
 START_SECONDS = 60

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tools.processes import command_lines, kill_with_descendants, unmount
+from engines.processes import command_lines, kill_with_descendants, unmount
 
 RUN = Path("/run/capy-template")  # short: the path of a Unix socket may have 108 bytes at most
 

@@ -16,11 +16,11 @@ from urllib.request import urlopen
 
 import pytest
 
+from engines.base_image import Base
+from engines.engine import Engine
+from engines.steps import cache
 from tests.conftest import BakedProject
-from tests.engine_fixtures import give_up, report
-from tools.base_image import Base
-from tools.engine import Engine
-from tools.steps import cache
+from tests.support.engine import give_up, report
 
 INDEX = "https://download.pytorch.org/whl/cpu"
 STAND_IN_VERSION = "2.13.0"
@@ -130,7 +130,7 @@ def nvidia_image(built: BakedProject, cuda_image: str) -> str:
 
 def recipe(name: str) -> str:
     """Return the text of one of the tests' own Dockerfiles."""
-    return Path(__file__).with_name("engine").joinpath(f"{name}.Dockerfile").read_text()
+    return Path(__file__).with_name(f"{name}.Dockerfile").read_text()
 
 
 def build_image(text: str, name: str, *arguments: str, network: str = "default") -> str:

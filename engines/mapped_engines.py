@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tools import debian, engine
-from tools.daemon import Daemon
-from tools.engine import Engine
-from tools.gpu_engine import make_bridge, programs, remove, second_daemon
-from tools.processes import command_lines, kill_with_descendants, unmount
-from tools.steps import EngineError, locked, wait_until
+from engines import debian, engine
+from engines.daemon import Daemon
+from engines.engine import Engine
+from engines.gpu_engine import make_bridge, programs, remove, second_daemon
+from engines.processes import command_lines, kill_with_descendants, unmount
+from engines.steps import EngineError, locked, wait_until
 
 START_SECONDS = 60
 OPEN = "/var/tmp"  # every user may go there, whatever TMPDIR says

@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 from python_on_whales import DockerClient, DockerException
 
+from engines.base_image import Base, base_image
+from engines.engine import Engine, find_or_start, running, stop
+from engines.steps import EngineError
 from tests.conftest import BakedProject, generate
-from tools.base_image import Base, base_image
-from tools.engine import Engine, find_or_start, running, stop
-from tools.steps import EngineError
 
 CPU_BASE = "ubuntu:24.04"
 # What the tests make, removed at the end. The engine's build cache stays.

@@ -6,7 +6,7 @@ import json
 import re
 
 from tests.conftest import BakedProject
-from tests.stand_ins import ON_THE_HOST
+from tests.support.stand_ins import ON_THE_HOST
 
 
 def empty(project: BakedProject) -> BakedProject:

@@ -1,6 +1,6 @@
 """A base image for the tests: the wanted one, else a plain Debian under a name of its own.
 
-    python -m tools.base_image nvcr.io/nvidia/cuda:12.4.1-cudnn-runtime-ubuntu22.04
+    python -m engines.base_image nvcr.io/nvidia/cuda:12.4.1-cudnn-runtime-ubuntu22.04
 
 prints the name of the image to use. The stand-in is never tagged as the wanted image: a fake
 under NVIDIA's or Ubuntu's name would poison the engine for everything else that uses it.
@@ -12,9 +12,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools import debian
-from tools.engine import Engine, find_or_start, guarded
-from tools.steps import EngineError, cache, locked, run, say, workshop
+from engines import debian
+from engines.engine import Engine, find_or_start, guarded
+from engines.steps import EngineError, cache, locked, run, say, workshop
 
 STAND_IN = "capy-template/stand-in-base"
 ANSWER_SECONDS = 20  # for the registry to answer at all
@@ -125,7 +125,7 @@ def main(wanted: str) -> int:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m tools.base_image", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m engines.base_image", description=__doc__.splitlines()[0])
     parser.add_argument("wanted", help="the image to use where it can be had")
     arguments = parser.parse_args()
     sys.exit(guarded(lambda: main(arguments.wanted)))

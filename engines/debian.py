@@ -12,7 +12,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.steps import EngineError, cache, run, say, workshop
+from engines.steps import EngineError, cache, run, say, workshop
 
 FROM_SID = ("docker.io", "docker-cli", "containerd", "docker-compose", "docker-buildx")
 FROM_RELEASE = ("runc", "iptables", "tini", "mmdebstrap")

@@ -1,9 +1,9 @@
 """A Docker Engine for the tests: the machine's own, else a private one of Debian's packages.
 
-python -m tools.engine up       find or start it
-python -m tools.engine env      print its settings, for `eval`
-python -m tools.engine status   say which engine the tests would use
-python -m tools.engine down     stop the private one
+python -m engines.engine up       find or start it
+python -m engines.engine env      print its settings, for `eval`
+python -m engines.engine status   say which engine the tests would use
+python -m engines.engine down     stop the private one
 """
 
 import argparse
@@ -18,9 +18,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tools import debian
-from tools.daemon import Daemon
-from tools.steps import EngineError, locked, say, telling_line
+from engines import debian
+from engines.daemon import Daemon
+from engines.steps import EngineError, locked, say, telling_line
 
 PRIVATE = Daemon("default")
 ANSWER_SECONDS = 20
@@ -187,7 +187,7 @@ def up() -> int:
     print(engine.description)
     if engine.private:
         python = Path(sys.executable).name
-        say(f'to use it in this shell: eval "$({python} -m tools.engine env)"')
+        say(f'to use it in this shell: eval "$({python} -m engines.engine env)"')
     return 0
 
 
@@ -201,7 +201,7 @@ def down() -> int:
 def status() -> int:
     """Say which engine answers; 1 when none does."""
     engine = running()
-    print(engine.description if engine else "no Docker Engine answers: python -m tools.engine up")
+    print(engine.description if engine else "no Docker Engine answers: python -m engines.engine up")
     return 0 if engine else 1
 
 
@@ -209,7 +209,7 @@ def env() -> int:
     """Print the settings as shell commands; the machine's own engine needs none."""
     engine = running()
     if engine is None:
-        raise EngineError("no Docker Engine answers: python -m tools.engine up")
+        raise EngineError("no Docker Engine answers: python -m engines.engine up")
     for name, value in engine.env.items():
         print(f"export {name}={shlex.quote(value)}")
     return 0
@@ -232,7 +232,7 @@ def guarded(command: Callable[[], int]) -> int:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m tools.engine", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m engines.engine", description=__doc__.splitlines()[0])
     commands = {"up": up, "down": down, "status": status, "env": env}
     parser.add_argument("command", choices=commands)
     sys.exit(guarded(commands[parser.parse_args().command]))
