@@ -6,8 +6,6 @@ $(if $(filter oneshell,$(.FEATURES)),,$(error needs GNU make 4; on a Mac: brew i
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
-# The folders of tests/, the quickest first.
-TIERS := generation engine devcontainer
 NODE := tests/devcontainer/node_modules
 
 venv := .venv/bin/python
@@ -31,13 +29,23 @@ demo: $(installed)  ## from nothing to a picture: generate a project, build its 
 	@$(venv) -m tools.demo
 
 .PHONY: test
-test: lint $(installed) $(cli)  ## everything that must pass: lint, then the tests (ARGS="-k name" for some)
+test: lint $(installed) $(cli)  ## what must pass before a push: lint, then the tests (ARGS="-k name" for some)
 ifdef ARGS
-	$(venv) -m pytest $(TIERS:%=tests/%) $(ARGS)
+	$(venv) -m pytest $(ARGS)
 else
-	$(venv) -m pytest tests/$(firstword $(TIERS)) --numprocesses auto
-	$(venv) -m pytest $(patsubst %,tests/%,$(wordlist 2,9,$(TIERS)))
+	$(call run_tests,not nightly)
 endif
+
+.PHONY: test-all
+test-all: lint $(installed) $(cli)  ## every test that there is, for a night or a release
+	$(call run_tests,nightly or not nightly)
+
+# Two workers share the engine; what looks at the whole of it runs alone, at the end.
+define run_tests
+	$(venv) -m pytest tests/generation --numprocesses auto -m '$1'
+	$(venv) -m pytest tests/devcontainer tests/engine --numprocesses 2 --dist loadfile --no-loadscope-reorder -m '($1) and not serial'
+	$(venv) -m pytest tests/engine tests/devcontainer -m '($1) and serial'
+endef
 
 # The template's Jinja files cannot be linted here; tests/generation lints what they become.
 .PHONY: lint

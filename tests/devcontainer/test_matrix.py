@@ -12,7 +12,7 @@ import pytest
 from compatibility.matrix import load
 from tests.conftest import BakedProject
 from tests.devcontainer.conftest import clone, devcontainer, opened
-from tests.support.engine import report
+from tests.support.workers import report
 
 # app's own id in the image; another; one of a directory service (AD, LDAP)
 UIDS = (1000, 1234, 1900000001)

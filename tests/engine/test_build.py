@@ -6,6 +6,7 @@ import time
 import pytest
 
 from compatibility.matrix import stack
+from tests.support.workers import image_of
 
 VENV = "/opt/venv/lib/python3.*/site-packages"
 
@@ -109,7 +110,7 @@ def test_a_strict_umask_on_the_host_hides_nothing_from_other_uids(copy, docker):
     build(copy)
 
     for options in ({"envs": {"USER_ID": "1234"}}, {"user": "7777:0"}):
-        output = docker.run("capy-copy:cpu", ["script.py"], remove=True, **options)
+        output = docker.run(image_of("capy-copy"), ["script.py"], remove=True, **options)
         assert "provider" in output
 
 
@@ -187,7 +188,7 @@ def test_the_lock_file_is_made_by_the_documented_command_decides_and_is_guarded(
 
     assert "no uv.lock" not in log
     version = "from importlib.metadata import version; print(version('pluggy'))"
-    assert docker.run("capy-copy:cpu", ["-c", version], remove=True) == "1.5.0"
+    assert docker.run(image_of("capy-copy"), ["-c", version], remove=True) == "1.5.0"
 
     pyproject.write_text(pyproject.read_text().replace('"numpy>=2"', '"numpy>=2.1"'))
     stale = copy.run("docker", "compose", "build", "--progress", "plain")
@@ -269,7 +270,7 @@ def test_by_default_it_reserves_all_gpus_and_builds_on_nvidia_s_image(config):
         "BASE_IMAGE": stack("inference", "cu13-py312").nvidia_image,
         "PUBLIC_INDEX_URL": "",
     }
-    assert app["image"] == "capy-test:nvidia"
+    assert app["image"] == image_of("capy-test", "nvidia")
     assert app["stop_grace_period"] == "30s"  # a training script needs time to save its state
 
 
@@ -282,7 +283,7 @@ def test_without_a_gpu_it_reserves_nothing_and_builds_on_plain_ubuntu(config):
         "BASE_IMAGE": "ubuntu:24.04",
         "PUBLIC_INDEX_URL": "",
     }
-    assert app["image"] == "capy-test:cpu"
+    assert app["image"] == image_of("capy-test")
 
 
 @pytest.mark.parametrize("accelerator", ["nvidia", "cpu"])
@@ -302,5 +303,5 @@ def test_vs_code_gets_the_same_service_with_its_tools_and_no_ids_from_env(config
     assert binds == plain["volumes"]
     assert len(dev["volumes"]) > len(binds)  # its own, for what outlives a rebuild
     assert (plain["build"]["target"], dev["build"]["target"]) == ("runtime", "dev")
-    assert dev["image"] == f"capy-test:{accelerator}-dev"
+    assert dev["image"] == image_of("capy-test", f"{accelerator}-dev")
     assert dev["environment"] == {"USER_ID": "", "GROUP_ID": "", "PUBLIC_INDEX_URL": ""}

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.conftest import BakedProject, generate
-from tests.support.engine import report
+from tests.support.workers import report
 
 GIT = ["git", "-c", "user.name=Somebody", "-c", "user.email=somebody@example.com"]
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import BakedProject, generate
-from tests.support.engine import report
 from tests.support.index_server import PackageIndex, package_index
 from tests.support.light_project import empty
 from tests.support.stand_ins import ON_THE_HOST
+from tests.support.workers import image_of, report
 
-IMAGE = "capy-index:cpu"
+IMAGE = image_of("capy-index")
 LOGIN = {"PYPI_ACCOUNT": "corp", "PYPI_PASSWORD": "s3cr3t"}
 PACKAGE = {"in-house-package": "1.0"}
 

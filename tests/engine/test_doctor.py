@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from compatibility.matrix import stack
-from tests.support.engine import report
 from tests.support.stand_ins import build_image
+from tests.support.workers import image_of, report
 
-IMAGE = "capy-test:nvidia"
+IMAGE = image_of("capy-test", "nvidia")
 SITE = "/opt/venv/lib/python3.*/site-packages"
 Findings = dict[str, str]
 
@@ -31,7 +31,7 @@ def broken(nvidia_image) -> Iterator[Callable[[str], str]]:
     names = []
 
     def make(command: str) -> str:
-        names.append(f"capy-env-broken:{len(names)}")
+        names.append(image_of("capy-env-broken", str(len(names))))
         cache = "--mount=type=cache,id=uv,target=/cache/uv"
         step = f"RUN --mount=type=secret,id=ca {cache} {command}"
         build_image(f'FROM {IMAGE}\nSHELL ["/bin/bash", "-euc"]\n{step}\n', names[-1])

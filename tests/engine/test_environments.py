@@ -17,7 +17,7 @@ from cookiecutter.exceptions import FailedHookException
 
 from compatibility.matrix import load, unserved
 from tests.conftest import BakedProject, generate
-from tests.support.engine import report
+from tests.support.workers import report
 
 MATRIX = load()
 PAIRS = list(itertools.product(MATRIX["lines"], MATRIX["environments"]))

@@ -25,6 +25,7 @@ from tests.conftest import BakedProject
 from tests.support.engine import change_owner, give_up
 from tests.support.index_server import write_wheel
 from tests.support.light_project import empty
+from tests.support.workers import CHECKOUT
 
 OWNER = (1234, 5678)
 APP = ("docker", "compose", "run", "--rm", "app")
@@ -262,7 +263,7 @@ def test_files_of_another_time_disturb_nothing(mine, year):
 def test_ctrl_c_twice_leaves_no_container_and_no_file_of_root_s(mine, docker, ignored):
     """At the second one Compose leaves a script that ignores the first; README.md says what ends it."""
     ignore = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)" if ignored else ""
-    label = ("label", "com.docker.compose.project=capy-test")
+    label = ("label", f"com.docker.compose.project=capy-test{CHECKOUT}")
     with begun(mine, *APP, "-c", ignore + WAITS, until="up") as run:
         os.killpg(run.pid, signal.SIGINT)
         time.sleep(1)

@@ -10,6 +10,7 @@ from python_on_whales import DockerClient, DockerException
 from engines.gpu_engine import GpuEngine, copy_image, gpu_engine
 from engines.steps import EngineError
 from tests.support.engine import give_up
+from tests.support.workers import image_of
 
 HOOK = Path(__file__).parent.parent / "support" / "nvidia-container-runtime-hook"
 
@@ -97,7 +98,7 @@ def with_gpu(engine, image, pytestconfig) -> Iterator[GpuEngine]:
         except EngineError as error:
             give_up(pytestconfig, f"NO SECOND ENGINE: {error}")
         copy_image(image, engine, second)
-        DockerClient(host=second.host).image.tag(image, "capy-test:nvidia")
+        DockerClient(host=second.host).image.tag(image, image_of("capy-test", "nvidia"))
         yield second
 
 
@@ -140,7 +141,7 @@ def test_accelerator_cpu_asks_the_hook_for_nothing(compose, with_gpu):
 def test_plain_docker_run_with_gpus_keeps_working(with_gpu, project):
     """The guide's own line: docker run --gpus all -e USER_ID -e GROUP_ID -v "$PWD":/code IMAGE …"""
     output = DockerClient(host=with_gpu.host).run(
-        "capy-test:nvidia",
+        image_of("capy-test", "nvidia"),
         ["-c", "import os; print(os.getuid(), os.getgid()); os.system('nvidia-smi')"],
         gpus="all",
         envs={"USER_ID": "1234", "GROUP_ID": "5678"},

@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 from capy_template import TAKEN
 from tests.conftest import TEMPLATE
 from tests.generation.conftest import CHOICES
-from tests.support.engine import report
+from tests.support.workers import report
 
 FRAGMENTS = [
     *("'", '"', "\\", "\n", "\r", "\t", "\0", "\x1b[31m", "`", "$", "${HOME}", "$(touch pwned)"),

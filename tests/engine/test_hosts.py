@@ -20,7 +20,8 @@ from engines.gpu_engine import copy_image
 from engines.mapped_engines import remapped_engine, rootless_engine
 from engines.steps import EngineError
 from tests.conftest import BakedProject
-from tests.support.engine import change_owner, give_up, report
+from tests.support.engine import change_owner, give_up
+from tests.support.workers import image_of, report
 
 EVERYTHING = frozenset({"/code", "/cache", "HOME", "packages"})
 # Prints who runs, and which folders took a file.
@@ -122,7 +123,7 @@ def hardened(built: BakedProject) -> list[str]:
 
 def probe(engine: Engine, code: Path, options: list[str], mount: str = "") -> tuple[dict, str]:
     """Run the probe with `code` mounted; return what it printed, and stderr."""
-    command = ["docker", "run", "--rm", *options, "--volume", f"{code}:/code{mount}", "capy-test:cpu"]
+    command = ["docker", "run", "--rm", *options, "--volume", f"{code}:/code{mount}", image_of("capy-test")]
     done = subprocess.run([*command, "-c", PROBE], env=engine.environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout), done.stderr.strip()

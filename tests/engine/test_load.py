@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import BakedProject
-from tests.support.engine import change_owner, report
+from tests.support.engine import change_owner
 from tests.support.light_project import empty
+from tests.support.workers import CHECKOUT, report
 
 RUNS = 50
 # What a run does: some work with a real package, a file in both mounted folders, and its peak of memory.
@@ -33,6 +34,7 @@ for peak in ("memory.peak", "memory/memory.max_usage_in_bytes"):
 """
 
 
+@pytest.mark.serial
 def test_fifty_runs_at_once_are_fifty_right_results(project: BakedProject, image, docker, pytestconfig):
     change_owner(project.path, 1234, 5678, image)
     networks = {network.id for network in docker.network.list()}
@@ -52,7 +54,8 @@ def test_fifty_runs_at_once_are_fifty_right_results(project: BakedProject, image
             path = project.path / folder / f"{number}.json"
             assert json.loads(path.read_text()) == wanted
             assert (path.stat().st_uid, path.stat().st_gid) == (1234, 5678)
-    left = docker.container.list(all=True, filters=[("label", "com.docker.compose.project=capy-test")])
+    ours = ("label", f"com.docker.compose.project=capy-test{CHECKOUT}")
+    left = docker.container.list(all=True, filters=[ours])
     assert left == []
     assert len({network.id for network in docker.network.list()} - networks) <= 1  # the project's own
     peaks = [int(result.stdout) / 2**20 for result in done if result.stdout.strip()]
@@ -64,8 +67,9 @@ def test_fifty_runs_at_once_are_fifty_right_results(project: BakedProject, image
 
 
 @pytest.fixture
-def users(built: BakedProject, tmp_path: Path):
+def users(built: BakedProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Two checkouts of one project, each of a user of its own, on one engine."""
+    monkeypatch.delenv("CHECKOUT", raising=False)  # each has one in its .env
     checkouts = []
     for name in ("one", "other"):
         checkout = empty(BakedProject(shutil.copytree(built.path, tmp_path / name / "capy-copy")))

@@ -18,8 +18,9 @@ from playwright.sync_api import Browser, expect, sync_playwright
 
 from engines.base_image import Base
 from tests.conftest import BakedProject, generate
-from tests.support.engine import change_owner, report
+from tests.support.engine import change_owner
 from tests.support.stand_ins import build_image, recipe
+from tests.support.workers import image_of, report
 
 UID = 1234
 CELL = "import os, torch; print('uid', os.getuid(), 'device', torch.ones(1).device)"
@@ -56,7 +57,7 @@ def notebook(base: Base, pytorch, tmp_path_factory) -> Iterator[BakedProject]:
     (project.path / ".env").write_text(f"ACCELERATOR=cpu\n{ports}")
     done = project.run("docker", "compose", "build", "app")
     assert done.returncode == 0, done.stderr
-    change_owner(project.path, UID, UID, "capy-env-notebook:cpu")
+    change_owner(project.path, UID, UID, image_of("capy-env-notebook"))
     trained = project.run("docker", "compose", "run", "--rm", "app", "script.py", "--epochs", "5")
     assert trained.returncode == 0, trained.stderr
     try:
@@ -65,7 +66,7 @@ def notebook(base: Base, pytorch, tmp_path_factory) -> Iterator[BakedProject]:
         yield project
     finally:
         project.run("docker", "compose", "--profile", "notebook", "down")
-        change_owner(project.path, os.getuid(), os.getgid(), "capy-env-notebook:cpu")
+        change_owner(project.path, os.getuid(), os.getgid(), image_of("capy-env-notebook"))
 
 
 def test_the_printed_link_opens_and_a_cell_runs_as_the_user(notebook, browser, pytestconfig, tmp_path):

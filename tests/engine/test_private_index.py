@@ -19,12 +19,12 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.conftest import BakedProject, generate, use_cookiecutter_settings_of
-from tests.support.engine import report
 from tests.support.index_server import PackageIndex, package_index
 from tests.support.leaks import HISTORY, Password, build_records, in_folder, output, places
 from tests.support.light_project import empty
+from tests.support.workers import image_of, report
 
-IMAGE = "capy-index:cpu"
+IMAGE = image_of("capy-index")
 PASSWORDS = {
     "plain": Password("corp", "s3cr3t-Yxq7Zk2P", "Yxq7Zk2P"),
     "special": Password("hard", "p@ss:w/o%r#d x+&?=1Wv9Tb4Lm", "1Wv9Tb4Lm"),
@@ -48,7 +48,7 @@ class Attempt:
 
     def build(self) -> Attempt:
         """Build the image, and keep everything that was said."""
-        before = build_records()
+        before = build_records(self.project.path.name)
         command = ["docker", "compose", "build", "--progress", "plain"]
         if self.arguments:
             command = ["docker", "build", "--progress", "plain", "--network", "host", "--tag", IMAGE]
@@ -60,7 +60,8 @@ class Attempt:
             command.append(".")
         done = self.project.run(*command, **self.environment)
         self.log, self.code = done.stdout + done.stderr, done.returncode
-        self.builds = build_records() - before
+        self.builds = build_records(self.project.path.name) - before
+        assert self.builds, "the engine has no record of this build, so none can be searched"
         return self
 
     def said(self) -> list[str]:

@@ -17,9 +17,11 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import BakedProject, generate
-from tests.support.engine import change_owner, report
+from tests.support.engine import change_owner
+from tests.support.workers import CHECKOUT, image_of, report
 
-NAME = "capy-env-ray"
+PROJECT = "capy-env-ray"
+IMAGE = image_of(PROJECT)
 UID = 1234
 CLUSTER = ("docker", "compose", "-f", "compose.ray.local.yaml")
 APP = ("docker", "compose", "run", "--rm", "-T", "app")
@@ -88,7 +90,7 @@ class Cluster:
 
     def container(self, service: str, number: int = 1) -> str:
         """Return the name of a container of the cluster."""
-        return f"{NAME}-ray-local-{service}-{number}"
+        return f"{PROJECT}{CHECKOUT}-ray-local-{service}-{number}"
 
     def on_head(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run a command in the head's container, as the user."""
@@ -146,7 +148,7 @@ def wait_until(true: Callable[[], object], seconds: float, what: str) -> float:
 def project(base, pytorch, tmp_path_factory) -> Iterator[BakedProject]:
     """A project with Ray, PyTorch and ONNX Runtime, of an ordinary user, and its image."""
     folder = tmp_path_factory.mktemp("ray")
-    project = generate(folder, project=NAME, environment="full", scale_out="ray-and-kubernetes")
+    project = generate(folder, project=PROJECT, environment="full", scale_out="ray-and-kubernetes")
     pytorch.use_in(project)
     (project.path / ".env").write_text("ACCELERATOR=cpu\n")
     done = project.run("docker", "compose", "build", "app")
@@ -154,7 +156,7 @@ def project(base, pytorch, tmp_path_factory) -> Iterator[BakedProject]:
     # what the build needed; the cluster has a network of its own
     (project.path / "compose.override.yaml").unlink(missing_ok=True)
     assert project.run("sh", "docker/ray-token.sh").returncode == 0
-    change_owner(project.path, UID, UID, f"{NAME}:cpu")
+    change_owner(project.path, UID, UID, IMAGE)
     for command in (["script.py", "--epochs", "2"], ["-c", MAKE_PICTURES]):
         done = project.run(*APP, *command)
         assert done.returncode == 0, done.stderr
@@ -204,7 +206,7 @@ def test_the_script_runs_on_one_machine_without_a_cluster(project):
 @pytest.mark.parametrize("user", ["7777:7777", "7777:0"])
 def test_the_image_runs_as_kubernetes_starts_it(project, user):
     """The files of the image are its own; what is written goes to a volume."""
-    command = ["docker", "run", "--rm", *KUBERNETES, *VOLUMES, "--user", user, f"{NAME}:cpu", "sh"]
+    command = ["docker", "run", "--rm", *KUBERNETES, *VOLUMES, "--user", user, IMAGE, "sh"]
     steps = [
         "script.py --epochs 1 --output /data/m",
         "predict.py --model /data/m/digits.onnx /data/p --part=1/4 --output /data/r",
@@ -298,10 +300,10 @@ def test_nobody_joins_with_another_token(cluster):
 
 def test_the_token_is_in_no_setting_of_a_container_and_in_no_image(cluster):
     token = cluster.project.read(".ray-token")
-    names = [cluster.container("ray-head"), cluster.container("ray-worker"), f"{NAME}:cpu"]
+    names = [cluster.container("ray-head"), cluster.container("ray-worker"), IMAGE]
     shown = cluster.project.run("docker", "inspect", *names)
-    history = cluster.project.run("docker", "history", "--no-trunc", f"{NAME}:cpu")
-    inside = cluster.project.run("docker", "run", "--rm", f"{NAME}:cpu", "sh", "-c", "ls -a /code")
+    history = cluster.project.run("docker", "history", "--no-trunc", IMAGE)
+    inside = cluster.project.run("docker", "run", "--rm", IMAGE, "sh", "-c", "ls -a /code")
 
     assert shown.returncode == history.returncode == 0
     assert token not in shown.stdout + history.stdout

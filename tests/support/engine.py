@@ -1,6 +1,8 @@
 """The engine, the base image and the built project that the tiers with Docker share.
 
-One project is generated and built for the whole session; a test that changes files takes a copy.
+One project is generated and built for each worker; a test that changes files takes a copy.
+The workers share an engine: CHECKOUT, which a project has in the names of its image and its containers,
+tells them apart. All tests of a file run on one worker, so names that one file uses need no more.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from engines.base_image import Base, base_image
 from engines.engine import Engine, find_or_start, running, stop
 from engines.steps import EngineError
 from tests.conftest import BakedProject, generate
+from tests.support.workers import CHECKOUT, ENGINE_USED, WORKER, image_of, report
 
 CPU_BASE = "ubuntu:24.04"
 # What the tests make, removed at the end. The engine's build cache stays.
@@ -34,11 +37,13 @@ IMAGES = (
     "capy-env-*",
     "vsc-capy-*",
 )
-OURS = re.compile(r"capy-(test|index|copy|first|ci|dev|env-[a-z-]+?)(-devcontainer-[a-z]+)?(-\d+)?_default")
+OURS = re.compile(
+    r"capy-(test|index|copy|first|ci|dev|env-[a-z-]+?)(-devcontainer-[a-z]+)?(-gw\d+)?(-\d+)?_default"
+)
 INDEX = ("PYPI_ACCOUNT", "PYPI_PASSWORD", "PYPI_TRUSTED_HOST", "PUBLIC_INDEX_URL", "PIP_CONF", "NETRC")
 PROJECT_LABEL = "com.docker.compose.project"  # Compose gives it to each image that it builds
-REPORT = pytest.StashKey[list[str]]()
 STARTED = pytest.StashKey[bool]()
+WAS_UP = pytest.StashKey[bool]()
 
 
 @dataclass(frozen=True)
@@ -52,11 +57,10 @@ class Finished:
 
 @pytest.fixture(scope="session")
 def engine(pytestconfig: pytest.Config) -> Iterator[Engine]:
-    """The Docker Engine of this machine, else a private one, which is stopped again at the end.
+    """The Docker Engine of this machine, else a private one, which `pytest_unconfigure` stops again.
 
     Its environment becomes this process's. Without one: a failure where CI is set, else a skip.
     """
-    was_up = running_or_none() is not None
     try:
         found = find_or_start()
     except EngineError as error:
@@ -70,11 +74,31 @@ def engine(pytestconfig: pytest.Config) -> Iterator[Engine]:
             patch.delenv(name, raising=False)
         if bundle := os.environ.get("SSL_CERT_FILE"):
             patch.setenv("CA_BUNDLE", bundle)
-        pytestconfig.stash[STARTED] = True
+        if CHECKOUT:
+            patch.setenv("CHECKOUT", CHECKOUT)
+        pytestconfig.stash[STARTED] = pytestconfig.stash[ENGINE_USED] = True
         yield found
-        tidy()
         pytestconfig.stash[STARTED] = False
-    if found.private and not was_up:
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Note whether an engine is up before any worker starts one."""
+    if not WORKER:
+        config.stash[WAS_UP] = running_or_none() is not None
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """After all workers: remove what the tests made; stop the private engine unless it was up before."""
+    if WORKER or not config.stash.get(ENGINE_USED, False):
+        return
+    found = running_or_none()
+    if found is None:
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in found.env.items():
+            patch.setenv(name, value)
+        tidy()
+    if found.private and not config.stash[WAS_UP]:
         stop()
 
 
@@ -93,10 +117,11 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 def remove_untagged() -> None:
-    """Remove the images of ours that have lost their name to a newer one."""
+    """Remove the images of ours that have lost their name to a newer one; those of another worker stay."""
     docker = DockerClient()
     for image in docker.image.list(filters=[("dangling", "true"), ("label", PROJECT_LABEL)]):
-        if OURS.match(f"{image.config.labels[PROJECT_LABEL]}_default"):
+        project = f"{image.config.labels[PROJECT_LABEL]}_default"
+        if OURS.match(project) and (not WORKER or f"{CHECKOUT}_" in project):
             with suppress(DockerException):  # one that another one is made of goes with that
                 image.remove(force=True)
 
@@ -139,7 +164,7 @@ def built(base: Base, tmp_path_factory: pytest.TempPathFactory) -> BakedProject:
 @pytest.fixture(scope="session")
 def image(built: BakedProject) -> str:
     """The name of the built image."""
-    return "capy-test:cpu"
+    return image_of("capy-test")
 
 
 @pytest.fixture
@@ -214,15 +239,3 @@ def give_up(config: pytest.Config, reason: str) -> None:
     """Fail where CI is set; elsewhere skip, and say so again in the summary."""
     report(config, reason)
     (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
-
-
-def report(config: pytest.Config, line: str) -> None:
-    """Say `line` at once and again in the summary, where nobody misses it."""
-    config.stash.setdefault(REPORT, []).append(line)
-    print(line)
-
-
-def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
-    """Say on which engine and which base image the tests ran."""
-    for line in config.stash.get(REPORT, []):
-        terminalreporter.write_line(line, yellow=True)

@@ -39,12 +39,13 @@ def output(*command: str) -> bytes:
     return done.stdout + done.stderr
 
 
-def build_records() -> set[str]:
-    """Return the names of all builds in the engine's history."""
-    lines = (
-        output("docker", "buildx", "history", "ls", "--format", "json", "--no-trunc").decode().splitlines()
-    )
-    return {json.loads(line)["ref"].rpartition("/")[2] for line in lines}
+def build_records(project: str) -> set[str]:
+    """Return the references of a project's builds in the engine's history."""
+    command = ("docker", "buildx", "history", "ls", "--format", "json", "--no-trunc")
+    records = [json.loads(line) for line in output(*command).decode().splitlines()]
+    return {
+        record["ref"].rpartition("/")[2] for record in records if record["name"].startswith(f"{project}/")
+    }
 
 
 def in_history(build: str, password: Password) -> Iterator[str]:

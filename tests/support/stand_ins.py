@@ -20,7 +20,8 @@ from engines.base_image import Base
 from engines.engine import Engine
 from engines.steps import cache
 from tests.conftest import BakedProject
-from tests.support.engine import give_up, report
+from tests.support.engine import give_up
+from tests.support.workers import image_of, report
 
 INDEX = "https://download.pytorch.org/whl/cpu"
 STAND_IN_VERSION = "2.13.0"
@@ -125,7 +126,7 @@ def nvidia_image(built: BakedProject, cuda_image: str) -> str:
     settings = {"ACCELERATOR": "nvidia", "BASE_IMAGE": cuda_image}
     done = built.run("docker", "compose", "build", "--progress", "plain", **settings)
     assert done.returncode == 0, done.stdout + done.stderr
-    return "capy-test:nvidia"
+    return image_of("capy-test", "nvidia")
 
 
 def recipe(name: str) -> str:

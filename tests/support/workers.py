@@ -1,0 +1,71 @@
+"""Two workers on one engine: which tests stay together, and what the workers have to say at the end."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+from xdist.scheduler import LoadFileScheduling
+
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")  # gw0, gw1; empty without workers
+CHECKOUT = f"-{WORKER}" if WORKER else ""
+REPORT = pytest.StashKey[list[str]]()
+ENGINE_USED = pytest.StashKey[bool]()  # by this process or by one of its workers
+TESTS = Path(__file__).parent.parent
+
+
+def report(config: pytest.Config, line: str) -> None:
+    """Say `line` at once and again in the summary, where nobody misses it."""
+    config.stash.setdefault(REPORT, []).append(line)
+    print(line)
+
+
+def image_of(project: str, accelerator: str = "cpu") -> str:
+    """Return the name of a project's image, as compose.yaml makes it of CHECKOUT."""
+    return f"{project}{CHECKOUT}:{accelerator}"
+
+
+class ByFile(LoadFileScheduling):
+    """Keep a file's tests on one worker, and all of the dev container's, which share users of the host."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "devcontainer" if "/devcontainer/" in file else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log) -> ByFile | None:
+    """Schedule `--dist loadfile` as above."""
+    return ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand a worker's lines to the process that prints the summary."""
+    if WORKER:
+        stash = session.config.stash
+        session.config.workeroutput |= {
+            "report": stash.get(REPORT, []),
+            "engine used": stash.get(ENGINE_USED, False),
+        }
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node) -> None:
+    """Take a worker's lines; what several workers say is said once."""
+    lines = node.config.stash.setdefault(REPORT, [])
+    output = getattr(node, "workeroutput", {})  # a worker that died has none
+    lines += [line for line in output.get("report", []) if line not in lines]
+    if output.get("engine used"):
+        node.config.stash[ENGINE_USED] = True
+
+
+def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
+    """Say on which engine and which base image the tests ran, and how to run again what failed."""
+    for line in config.stash.get(REPORT, []):
+        terminalreporter.write_line(line, yellow=True)
+    python = os.path.relpath(sys.executable)
+    for failed in terminalreporter.getreports("failed") + terminalreporter.getreports("error"):
+        line = f"to run it again: {python} -m pytest {shlex.quote(failed.nodeid)}"
+        terminalreporter.write_line(line, red=True)
