@@ -18,10 +18,10 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
+from capy_template.matrix import load
 from compatibility import facts, full
 from compatibility.facts import Line
 from compatibility.index import CannotAsk, Changed, Index, users_index
-from compatibility.matrix import load
 
 NOT_ASKED = "Images, drivers and architectures are not on the index: {} are as their sources said."
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from compatibility.matrix import load, unserved
+from capy_template.matrix import load, unserved
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "compatibility.md"
 

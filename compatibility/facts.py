@@ -12,8 +12,8 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+from capy_template.matrix import DISTRIBUTIONS, extras
 from compatibility.index import Changed, Index, Target
-from compatibility.matrix import DISTRIBUTIONS, extras
 
 # The packages of a pinned fact: with a GPU and without.
 PINNED = {"onnxruntime": ("onnxruntime-gpu", "onnxruntime"), "torch": ("torch",)}

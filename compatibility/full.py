@@ -15,8 +15,8 @@ from pathlib import Path
 
 from cookiecutter.main import cookiecutter
 
+from capy_template.matrix import FRAMEWORKS, load
 from compatibility.index import UV, CannotAsk, users_index
-from compatibility.matrix import FRAMEWORKS, load
 
 TEMPLATE = Path(__file__).resolve().parent.parent
 FREE_GB = 12  # the packages, and what the index sent, unpacked once

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from compatibility.matrix import load
+from capy_template.matrix import load
 from tests.conftest import BakedProject
 from tests.devcontainer.conftest import clone, devcontainer, opened
 from tests.support.workers import report

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from compatibility.matrix import stack
+from capy_template.matrix import stack
 from tests.support.workers import image_of
 
 VENV = "/opt/venv/lib/python3.*/site-packages"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from compatibility.matrix import stack
+from capy_template.matrix import stack
 from tests.support.stand_ins import build_image
 from tests.support.workers import image_of, report
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from cookiecutter.exceptions import FailedHookException
 
-from compatibility.matrix import load, unserved
+from capy_template.matrix import load, unserved
 from tests.conftest import BakedProject, generate
 from tests.support.workers import report
 

@@ -25,7 +25,7 @@ from cookiecutter.main import cookiecutter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from capy_template import TAKEN
+from capy_template.answers import reserved_names
 from tests.conftest import TEMPLATE
 from tests.generation.conftest import CHOICES
 from tests.support.workers import report
@@ -46,7 +46,7 @@ RESERVED = [
     *("con", "prn", "aux", "nul", "com1", "lpt1", "CON", "nul.txt", "conin$"),
     *keyword.kwlist,
     *sorted(sys.stdlib_module_names),
-    *sorted(TAKEN),
+    *sorted(reserved_names()),
 ]
 GOOD_NAMES = st.from_regex(r"[a-z][a-z0-9]{0,8}([-_][a-z0-9]{1,8}){0,3}", fullmatch=True)
 HOSTS = st.from_regex(r"[a-z][a-z0-9-]{0,8}(\.[a-z]{2,5}){0,2}(:[0-9]{1,6})?", fullmatch=True)

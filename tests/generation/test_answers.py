@@ -11,7 +11,7 @@ import cookiecutter
 import pytest
 from cookiecutter.exceptions import FailedHookException
 
-from capy_template import package_name
+from capy_template.answers import package_name
 from tests.conftest import generate, run_cookiecutter, use_cookiecutter_settings_of
 from tests.generation.conftest import CHOICES, contents
 

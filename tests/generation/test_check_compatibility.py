@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from capy_template.matrix import load
 from compatibility import check, full
 from compatibility.facts import TOGETHER
 from compatibility.index import CannotAsk, pip_settings, users_index
-from compatibility.matrix import load
 from tests.support.fake_index import LINUX, PADDING, FakeIndex, add_pinned, agreeing_with, served
 
 

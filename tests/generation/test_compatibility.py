@@ -13,10 +13,9 @@ import pytest
 import yaml
 from cookiecutter.exceptions import FailedHookException
 
+from capy_template.matrix import FRAMEWORKS, MATRIX, chosen, load, unserved
 from compatibility import docs, facts
-from compatibility.extension import chosen
 from compatibility.index import GLIBC_MINOR
-from compatibility.matrix import FRAMEWORKS, MATRIX, load, unserved
 from tests.conftest import TEMPLATE, run_cookiecutter
 from tests.generation.conftest import contents
 

@@ -14,8 +14,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from capy_template.matrix import load
 from compatibility import docs
-from compatibility.matrix import load
 from tests.conftest import TEMPLATE
 
 DOCTOR = TEMPLATE / "{{cookiecutter.project}}" / "docker" / "doctor.py"

@@ -12,10 +12,11 @@ import yaml
 from packaging.licenses import canonicalize_license_expression
 
 from tests.conftest import TEMPLATE, BakedProject, run_cookiecutter
-from tests.generation.conftest import contents, sentence
+from tests.generation.conftest import CHOICES, contents, sentence
 from tests.generation.expected_files import expected_files
 
 SOURCE = TEMPLATE / "{{cookiecutter.project}}"
+VARIANTS = TEMPLATE / "templates"
 BINARY = {".onnx", ".png"}
 TITLES = {
     "MIT": "MIT License",
@@ -173,6 +174,30 @@ def test_the_same_answers_give_the_same_files_anywhere(project, answers, tmp_pat
         assert re.fullmatch(r"CHECKOUT=-\d+\n", made.read(".env"))
     assert {**contents(again.path), ".env": b""} == {**contents(project.path), ".env": b""}
     assert permissions(again) == permissions(project)
+
+
+def test_no_file_name_of_the_template_is_longer_than_60_characters():
+    names = [path.name for folder in (SOURCE, VARIANTS) for path in folder.rglob("*")]
+
+    assert [name for name in names if len(name) > 60] == []
+
+
+def test_every_variant_is_an_answer_s():
+    answers = {f"LICENSE.{name}" for name in CHOICES["license"]}
+    answers |= {f"README.{language}.md" for language in CHOICES["readme_language"]}
+    included = re.findall(r"'(script\.[\w.]+)'", (SOURCE / "script.py").read_text())
+
+    assert {path.name for path in VARIANTS.iterdir()} == answers | set(included)
+
+
+@pytest.mark.parametrize("name", ["answers", "compatibility", "extension", "matrix"])
+def test_a_module_of_the_user_s_own_is_not_taken_for_the_template_s(tmp_path, name):
+    (tmp_path / f"{name}.py").write_text("raise SystemExit('not the template's')\n")
+
+    done = run_cookiecutter(tmp_path, PYTHONPATH=str(tmp_path))
+
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "my-project/compose.yaml").exists()
 
 
 def originals(name: str) -> list[bytes]:

@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import TEMPLATE
 from tests.generation.conftest import contents
 
-README = "{{cookiecutter.project}}/{% if not cookiecutter.__japanese %}README.md{% endif %}"
+README = "templates/README.en.md"
 CRUFT = [sys.executable, "-m", "cruft"]
 
 
@@ -164,7 +164,9 @@ def move_on(template: Repository) -> None:
     packages = template.path / inside / "docker/apt-packages.txt"
     packages.write_text(packages.read_text() + "ffmpeg  # {{ cookiecutter.project | shout }}\n")
     old = 'environment.filters["package_name"] = package_name\n'
-    template.edit("capy_template.py", old, f'{old}        environment.filters["shout"] = str.upper\n')
+    template.edit(
+        "capy_template/extension.py", old, f'{old}        environment.filters["shout"] = str.upper\n'
+    )
     template.commit("The second version")
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from compatibility.matrix import DISTRIBUTIONS
+from capy_template.matrix import DISTRIBUTIONS
 
 LINUX = "manylinux_2_28_x86_64"
 # More than remotezip and uv read at once: whoever downloads all of it is noticed.

@@ -1,10 +1,10 @@
 {% set stack = cookiecutter | stack %}
 #!/bin/sh
-# uv, as it is called in this image: it knows the network{{ ', the private index' if cookiecutter.__private_index }} and what /opt/venv is made of. The program
+# uv, as it is called in this image: it knows the network{{ ', the private index' if cookiecutter.__index_url }} and what /opt/venv is made of. The program
 # itself would sync without the extra of ACCELERATOR, and so remove or replace its packages.
 set -eu
 
-run() { /usr/local/bin/with-network {{ '/usr/local/bin/with-index ' if cookiecutter.__private_index }}/opt/uv/bin/uv "$@"; }
+run() { /usr/local/bin/with-network {{ '/usr/local/bin/with-index ' if cookiecutter.__index_url }}/opt/uv/bin/uv "$@"; }
 
 sync() {
 {% if stack.cuda_from == 'ngc' %}

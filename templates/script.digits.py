@@ -1,4 +1,4 @@
-{% if cookiecutter.__example == 'export' %}
+{% if cookiecutter.__exports %}
 """Learns to read digits, and exports that: python script.py [--epochs N] [--output DIR]"""
 {% else %}
 """Learns to read handwritten digits: python script.py [--epochs N] [--output DIR]"""
@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import torch
 
-{% if cookiecutter.__example == 'export' %}
+{% if cookiecutter.__exports %}
 from {{ cookiecutter.__package }} import digits, exported, runtime, training
 {% else %}
 from {{ cookiecutter.__package }} import digits, training
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def run(epochs: int, output: Path) -> None:
-{% if cookiecutter.__example == 'export' %}
+{% if cookiecutter.__exports %}
     weights, picture, model = (output / f"digits.{suffix}" for suffix in ("pt", "png", "onnx"))
 {% else %}
     weights, picture = output / "digits.pt", output / "digits.png"
@@ -50,7 +50,7 @@ def run(epochs: int, output: Path) -> None:
     train, test = (part.to(device) for part in digits.load())
     network = training.run(weights, epochs, train, test)
 
-{% if cookiecutter.__example == 'export' %}
+{% if cookiecutter.__exports %}
     exported.export(network, model)
     session = runtime.open_session(model)
     scores = runtime.score(session, test.images.cpu().numpy())
@@ -63,7 +63,7 @@ def run(epochs: int, output: Path) -> None:
     print(f"accuracy  {digits.accuracy(network, test):.2%} of {len(test.labels)} test digits")
     print(f"weights   {weights}")
     print(f"picture   {picture}")
-{% if cookiecutter.__example == 'export' %}
+{% if cookiecutter.__exports %}
     print(f"model     {model}")
     print(f"provider  {session.get_providers()[0]}")
     print(f"differs   from PyTorch on the CPU by {difference:.1e} at most")
@@ -71,7 +71,7 @@ def run(epochs: int, output: Path) -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
-{% if cookiecutter.__example == 'export' %}
+{% if cookiecutter.__exports %}
     parser = argparse.ArgumentParser(description="Learns to read digits, and exports that.")
 {% else %}
     parser = argparse.ArgumentParser(description="Learns to read handwritten digits.")

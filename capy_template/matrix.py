@@ -1,17 +1,19 @@
-"""Reads matrix.yaml: which images and packages make the environment that two answers name."""
+"""Reads compatibility/matrix.yaml: which images and packages make the environment that two answers name."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
+from cookiecutter.exceptions import FailedHookException
 
 # libyaml's, ten times as fast, where PyYAML came with it
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-MATRIX = Path(__file__).with_name("matrix.yaml")
+MATRIX = Path(__file__).resolve().parent.parent / "compatibility" / "matrix.yaml"
 # The frameworks whose CUDA must agree; the other packages only have to be there.
 FRAMEWORKS = ("onnxruntime", "torch")
 # How a package of the matrix is called on the index, where that is not its name there.
@@ -112,6 +114,22 @@ def stack(environment: str, line: str) -> Stack:
             for name, fact in found.items()
         },
     )
+
+
+def chosen(answers: Mapping[str, str]) -> Stack:
+    """Return the stack of the answers `environment` and `cuda`: the filter `stack`.
+
+    Raises FailedHookException, which cookiecutter prints as one line, for a pair that cannot be had,
+    and for a name that a replay file has from elsewhere.
+    """
+    try:
+        return stack(answers["environment"], answers["cuda"])
+    except KeyError as error:
+        raise FailedHookException(
+            f"{error} is no answer to `environment` or `cuda` of this template"
+        ) from None
+    except Unserved as error:
+        raise FailedHookException(f"{error}. Nothing was written") from None
 
 
 def extras(use: dict[str, Any], facts: dict[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:

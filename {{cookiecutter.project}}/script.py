@@ -1,0 +1,1 @@
+{% include 'script.edges.py' if cookiecutter.__edges else 'script.digits.py' %}
