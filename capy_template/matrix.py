@@ -50,7 +50,7 @@ class Stack:
 
     @property
     def doctor(self) -> dict[str, Any]:
-        """Return what docker/doctor.py compares an environment with."""
+        """Return what docker/doctor/ compares an environment with."""
         frameworks = {name: self._framework(name) for name in FRAMEWORKS if self.has(name)}
         return {
             "environment": self.environment,

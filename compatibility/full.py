@@ -113,7 +113,7 @@ def doctor(project: Path, environment: Path) -> list[str]:
         "PATH": f"{environment / 'bin'}:{os.environ['PATH']}",
         "UV_PROJECT_ENVIRONMENT": str(environment),
     }
-    command = [environment / "bin/python", project / "docker/doctor.py", "--build"]
+    command = [environment / "bin/python", project / "docker/doctor", "--build"]
     agrees = subprocess.run(command, env=settings).returncode == 0
     answer = subprocess.run([*command, "--json"], env=settings, capture_output=True, text=True)
     try:

@@ -9,10 +9,14 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from capy_template.matrix import stack
+from tests.conftest import generate
+from tests.support.light_project import empty
 from tests.support.stand_ins import build_image
 from tests.support.workers import image_of, report
 
 IMAGE = image_of("capy-test", "nvidia")
+BUILD = ["docker", "compose", "build", "--progress", "plain"]
+RUN = ["docker", "compose", "run", "--rm", "app", "doctor"]
 SITE = "/opt/venv/lib/python3.*/site-packages"
 Findings = dict[str, str]
 
@@ -166,6 +170,37 @@ def test_healthy_environments_raise_no_alarm(image, nvidia_image):
     assert doctor(IMAGE, "--build", "--entrypoint", "doctor") == (0, {})
     _, found = doctor(IMAGE)
     assert set(found) == {"gpu"}
+
+
+OWN_CHECK = """
+from pathlib import Path
+from doctor import problem, skipped
+
+def check_data(facts):
+    if facts.building:
+        yield skipped("it is mounted later")
+    elif not Path("/data").is_dir():
+        yield problem("/data is missing", "it is read", "mount it")
+"""
+
+
+def test_the_owner_s_checks_run_in_the_build_and_in_the_image(base, tmp_path):
+    project = empty(generate(tmp_path, project="capy-copy"))
+    checks = project.path / "docker/checks.py"
+
+    checks.write_text("def check_data(facts)\n")
+    stopped = project.run(*BUILD)
+    checks.write_text(OWN_CHECK)
+    done = project.run(*BUILD)
+    checks.unlink()  # what counts is the image's
+    without = project.run(*RUN)
+    with_data = project.run(*RUN[:-2], "--volume", f"{project.path}/src:/data", *RUN[-2:])
+
+    assert stopped.returncode != 0
+    assert "docker/checks.py cannot be used: SyntaxError" in stopped.stdout + stopped.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (without.returncode, "data: /data is missing" in without.stdout) == (1, True), without
+    assert with_data.returncode == 0, with_data
 
 
 def doctor(image: str, *options: str) -> tuple[int, Findings]:

@@ -1,0 +1,147 @@
+"""The doctor as a package, and a machine made of fakes for it to look at; no Docker and no GPU needed."""
+
+import importlib
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import TEMPLATE
+
+DOCKER = TEMPLATE / "{{cookiecutter.project}}" / "docker"
+
+with pytest.MonkeyPatch.context() as patch:
+    patch.syspath_prepend(DOCKER)
+    # compiled code beside the template's own would become a file of every project
+    patch.setattr(sys, "dont_write_bytecode", True)
+    importlib.import_module("doctor.report")
+
+from doctor import Facts, facts, gpu, libraries, processes, registry  # noqa: E402
+
+FULL = {
+    "environment": "full",
+    "line": "cu13-py312",
+    "cuda": 13,
+    "cudnn": 9,
+    "cuda_from": "wheels",
+    "minimum_driver": "580.65.06",
+    "minimum_python": "3.10",
+    "shared_memory_mib": 2048,
+    "packages": [],
+    "frameworks": {
+        "onnxruntime": {
+            "version": "1.31.1",
+            "architectures": ["7.5", "8.0", "8.6", "8.9", "9.0a", "12.0a"],
+            "lazy_libraries": ["libcudnn.so.9", "libcufft.so.12"],
+        },
+        "torch": {"version": "2.14.1", "architectures": ["7.5", "12.0", "12.0+PTX"], "lazy_libraries": []},
+    },
+}
+CUDNN_PARTS = ("graph", "ops", "cnn", "adv", "heuristic", "engines_precompiled", "engines_runtime_compiled")
+
+
+class Machine:
+    """A machine in a folder: packages, libraries, devices and tools, all of them fakes."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch):
+        self.root, self.monkeypatch = root, monkeypatch
+        self.site = root / "site-packages"
+        self.bin = root / "bin"
+        self.facts = json.loads(json.dumps(FULL))
+        for folder in (self.site, self.bin, root / "dev"):
+            folder.mkdir()
+        monkeypatch.setattr(sys, "path", [str(self.site), *(p for p in sys.path if "-packages" not in p)])
+        monkeypatch.setenv("PATH", f"{self.bin}:/usr/bin:/bin")
+        monkeypatch.setenv("PYTHONPATH", str(self.site))
+        for name in ("LD_LIBRARY_PATH", "ACCELERATOR", "USER_ID", "GROUP_ID", "NVIDIA_VISIBLE_DEVICES"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setattr(gpu, "DEVICES", root / "dev")
+        monkeypatch.setattr(gpu, "KERNEL_DRIVER", root / "version")
+        monkeypatch.setattr(facts, "ENVIRONMENT", root / "environment.json")
+        monkeypatch.setattr(processes, "PYTHON", [sys.executable, "-B"])  # -I would not see our site-packages
+        monkeypatch.setattr(registry, "OWNERS_CHECKS", root / "checks.py")
+        self.tool("ldconfig", "true")
+        self.tool("ldd", "true")
+
+    def tool(self, name: str, script: str) -> None:
+        (self.bin / name).write_text(f"#!/bin/sh\n{script}\n")
+        (self.bin / name).chmod(0o755)
+
+    def prints(self, name: str, text: str) -> None:
+        (self.root / f"{name}.out").write_text(text)
+        self.tool(name, f"cat {self.root / name}.out")
+
+    def module(self, name: str, code: str = "") -> Path:
+        folder = self.site / name
+        folder.mkdir(exist_ok=True)
+        (folder / "__init__.py").write_text(code)
+        return folder
+
+    def dist(self, name: str, version: str, requires: str = "") -> None:
+        folder = self.site / f"{name.replace('-', '_')}-{version}.dist-info"
+        folder.mkdir()
+        needs = f"Requires-Dist: {requires}\n" if requires else ""
+        text = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}"
+        (folder / "METADATA").write_text(text)
+
+    def onnxruntime(self, name="onnxruntime-gpu", version="1.31.1", cuda="13.0", code="") -> None:
+        self.dist(name, version)
+        capi = self.module("onnxruntime", code) / "capi"
+        capi.mkdir(exist_ok=True)
+        line = f"cuda_version = '{cuda}'\n" if cuda else ""
+        (capi / "build_and_package_info.py").write_text(f"package_name = '{name}'\n{line}")
+        if cuda is not None:
+            (capi / "libonnxruntime_providers_cuda.so").touch()
+
+    def torch(self, version="2.14.1", cuda="13.0", code="") -> None:
+        self.dist("torch", version)
+        folder = self.module("torch", code)
+        (folder / "version.py").write_text(f"from typing import Optional\ncuda: Optional[str] = {cuda!r}\n")
+        (folder / "lib").mkdir()
+        (folder / "lib/libtorch_cuda.so").touch()
+
+    def library(self, path: Path | str) -> Path:
+        """A real shared library: it has the name, and can be opened."""
+        path = self.site / path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(libraries.opened(["libdl.so.2"])[0]["libdl.so.2"], path)  # glibc's empty one
+        return path
+
+    def cuda_wheels(self) -> None:
+        libraries = [self.library("nvidia/cu13/lib/libcufft.so.12")]
+        libraries += [self.library("nvidia/cudnn/lib/libcudnn.so.9")]
+        for part in CUDNN_PARTS:
+            self.library(f"nvidia/cudnn/lib/libcudnn_{part}.so.9")
+        # a new LD_LIBRARY_PATH counts for the processes that the doctor starts
+        self.monkeypatch.setenv("LD_LIBRARY_PATH", ":".join(str(lib.parent) for lib in libraries))
+        self.prints("ldd", f"\tlibcudart.so.13 => {self.site}/nvidia/cu13/lib/libcudart.so.13 (0x1)\n")
+
+    def gpu(self, driver="580.95.05", capability="9.0", name="NVIDIA H100") -> None:
+        (self.root / "dev/nvidiactl").touch()
+        (self.root / "dev/nvidia0").touch()
+        self.tool(
+            "nvidia-smi",
+            f"case $1 in *=driver_version) echo '{driver}' ;; *) echo '{capability}, {name}' ;; esac",
+        )
+
+    def without(self, framework: str) -> None:
+        del self.facts["frameworks"][framework]
+
+    def finds(self, check: str, accelerator: str = "nvidia") -> list:
+        facts = Facts(**self.facts, accelerator=accelerator)
+        (chosen,) = [c for c in registry.CHECKS if c.name == check]
+        return registry.run(chosen, facts)
+
+    def problems(self, check: str, accelerator: str = "nvidia") -> str:
+        """What was found, why and what to type, of the problems alone; "" on a healthy machine."""
+        problems = [f for f in self.finds(check, accelerator) if f.status == "problem"]
+        assert all(f.found and f.why and f.fix for f in problems)
+        return "\n".join(f"{f.found} | {f.why} | {f.fix}" for f in problems)
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """A machine on which nothing is installed yet."""
+    return Machine(tmp_path, monkeypatch)

@@ -1,0 +1,149 @@
+"""The checks of GPU, driver and kernels; no GPU needed."""
+
+import itertools
+
+import pytest
+from doctor import gpu
+
+from capy_template.matrix import load
+from compatibility import docs
+
+
+@pytest.mark.parametrize("check", ["cuda-major", "libraries", "cudnn", "gpu", "driver", "kernels"])
+def test_a_cpu_environment_needs_no_cuda(machine, check):
+    (finding,) = machine.finds(check, "cpu")
+
+    assert (finding.status, finding.found) == ("skipped", "not needed: ACCELERATOR=cpu")
+
+
+def test_a_gpu_is_fine(machine):
+    machine.gpu()
+
+    assert machine.problems("gpu") == ""
+
+
+def test_the_gpu_of_wsl_is_fine(machine):
+    (machine.root / "dev/dxg").touch()
+
+    assert machine.problems("gpu") == ""
+
+
+def test_a_reservation_without_a_gpu_is_named(machine, monkeypatch):
+    (machine.root / "dev/nvidiactl").touch()
+    monkeypatch.setenv("NVIDIA_VISIBLE_DEVICES", "all")
+
+    assert "NVIDIA_VISIBLE_DEVICES=all, but there is no GPU in this container" in machine.problems("gpu")
+
+
+def test_no_reservation_is_named(machine):
+    assert "none was asked for" in machine.problems("gpu")
+
+
+@pytest.mark.parametrize("driver", ["580.65.06", "580.105", "1000.1"])
+def test_a_new_driver_is_fine(machine, driver):
+    machine.gpu(driver)
+
+    assert machine.problems("driver") == ""
+
+
+@pytest.mark.parametrize("driver", ["580.65.05", "99.99", "525.147.05"])
+def test_an_old_driver_is_named(machine, driver):
+    machine.gpu(driver)
+
+    assert f"the driver {driver} is too old: 580.65.06 or newer" in machine.problems("driver")
+
+
+def test_an_old_driver_is_named_without_nvidia_smi(machine):
+    (machine.root / "version").write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue\n")
+
+    assert "the driver 550.54.15 is too old" in machine.problems("driver")
+
+
+def test_an_unknown_driver_is_named(machine):
+    (machine.root / "dev/nvidia0").touch()
+    machine.tool("nvidia-smi", "echo 'NVIDIA-SMI has failed'; exit 9")
+
+    assert "the driver's version is unknown" in machine.problems("driver")
+
+
+def test_an_old_driver_with_forward_compatibility_is_fine(machine, monkeypatch):
+    machine.gpu(driver="550.54.15")
+    monkeypatch.setattr(gpu, "driver_supports", lambda cuda: cuda == 13)
+
+    assert "by forward compatibility" in machine.finds("driver")[0].found
+
+
+def test_without_a_gpu_the_driver_is_skipped(machine):
+    assert [finding.status for finding in machine.finds("driver")] == ["skipped"]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "capability", "right"),
+    [
+        ("8.6", "8.6", True),
+        ("8.6", "8.9", True),
+        ("8.6", "8.0", False),
+        ("8.6", "9.0", False),
+        ("9.0a", "9.0", True),
+        ("12.0a", "12.1", False),
+        ("12.0+PTX", "12.1", True),
+        ("12.0+PTX", "13.0", True),
+        ("12.0+PTX", "10.0", False),
+        ("9.0", "10.0", False),
+        ("7.5", "7.0", False),
+    ],
+)
+def test_an_architecture_runs_on_its_gpus(architecture, capability, right):
+    assert gpu.supports(architecture, capability) == right
+
+
+def test_a_gpu_with_kernels_is_fine(machine):
+    machine.onnxruntime()
+    machine.torch()
+    machine.gpu(capability="7.5", name="Tesla T4")
+
+    findings = machine.finds("kernels")
+
+    assert [finding.found for finding in findings] == ["onnxruntime: Tesla T4 (7.5)", "torch: Tesla T4 (7.5)"]
+
+
+def test_the_page_on_compatibility_and_the_doctor_say_the_same_of_every_gpu():
+    lines = load()["lines"].values()
+    built = [line[f"{name}_architectures"]["value"] for line in lines for name in docs.FRAMEWORKS]
+
+    for capability, architectures in itertools.product(docs.GPUS, built):
+        supported = any(gpu.supports(architecture, capability) for architecture in architectures)
+        documented = docs.code_for(capability, architectures) is not None
+        assert supported == documented, (capability, architectures)
+
+
+def test_where_the_image_decides_torch_itself_is_asked_for_its_kernels(machine):
+    machine.gpu(capability="12.0", name="RTX 5090")
+    machine.without("onnxruntime")
+    machine.facts["frameworks"]["torch"] |= {"version": None, "architectures": None}
+    asked = "class cuda:\n    def get_arch_list(): return ['sm_90', 'compute_90']\n"
+    machine.torch(version="2.14.0a0+nv26.09", code=asked)
+
+    assert machine.problems("kernels") == ""
+
+    machine.module("torch", asked.replace(", 'compute_90'", ""))
+    assert "torch has no kernels for RTX 5090 (12.0), only for 9.0" in machine.problems("kernels")
+
+
+def test_a_gpu_without_kernels_is_named(machine):
+    machine.onnxruntime()
+    machine.torch()
+    machine.gpu(capability="12.1", name="NVIDIA GB10")
+
+    problems = machine.problems("kernels")
+
+    assert "onnxruntime has no kernels for NVIDIA GB10 (12.1)" in problems
+    assert "torch" not in problems  # has PTX
+
+
+def test_kernels_of_another_version_are_not_judged(machine):
+    machine.onnxruntime(version="1.30.0")
+    machine.without("torch")
+    machine.gpu(capability="7.0", name="Tesla V100")
+
+    assert [finding.status for finding in machine.finds("kernels")] == ["skipped"]

@@ -1,0 +1,195 @@
+"""The checks of the Python packages, each on a healthy and on a broken environment."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from doctor import installed, packages, processes
+
+
+def test_the_python_of_the_environment_is_fine(machine, monkeypatch):
+    monkeypatch.setattr(packages, "VENV", Path(sys.prefix))
+
+    assert machine.problems("python") == ""
+
+
+def test_another_python_is_named(machine, monkeypatch):
+    monkeypatch.setattr(packages, "VENV", Path("/opt/venv"))
+
+    assert "is not the Python of /opt/venv" in machine.problems("python")
+
+
+def test_an_old_python_is_named(machine, monkeypatch):
+    monkeypatch.setattr(packages, "VENV", Path(sys.prefix))
+    machine.facts["minimum_python"] = "3.99"
+
+    assert "3.99 or newer is needed" in machine.problems("python")
+
+
+def test_one_of_each_package_is_fine(machine):
+    machine.onnxruntime()
+    machine.torch()
+    machine.dist("opencv-python-headless", "4.13.0.92")
+
+    assert machine.problems("packages") == ""
+
+
+def test_a_package_that_is_missing_is_named(machine):
+    machine.facts["packages"] = ["numpy", "opencv-python-headless"]
+    machine.onnxruntime()
+    machine.torch()
+    machine.dist("opencv", "4.12.0")  # NVIDIA's own
+
+    assert machine.problems("packages").startswith("numpy is not installed")
+    assert "opencv-python-headless is not installed" not in machine.problems("packages")
+
+
+def test_what_requires_the_wrong_package_is_named(machine):
+    machine.dist("albumentations", "2.0", "opencv-python>=4.9")
+    machine.dist("other", "1.0", "opencv-python-headless")
+    machine.dist("opencv-python", "4.12")
+
+    assert installed.required_by("opencv-python") == "opencv-python is asked for by albumentations"
+    assert installed.required_by("numpy") == "numpy is asked for by pyproject.toml itself"
+
+
+def test_no_opencv_is_fine(machine):
+    machine.onnxruntime()
+    machine.torch()
+
+    assert machine.problems("packages") == ""
+
+
+def test_another_version_is_said_but_no_problem(machine):
+    machine.onnxruntime(version="1.30.0")
+    machine.torch("2.14.1+cu130")
+
+    (finding,) = machine.finds("packages")
+
+    assert finding.status == "ok"
+    assert "onnxruntime-gpu 1.30.0 (1.31.1 was verified)" in finding.found
+    assert "2.14.1 was verified" not in finding.found
+
+
+def test_a_missing_framework_is_named(machine):
+    machine.onnxruntime()
+
+    assert "torch is not installed" in machine.problems("packages")
+
+
+def test_both_onnx_runtimes_are_named(machine):
+    machine.onnxruntime()
+    machine.onnxruntime("onnxruntime")
+    machine.torch()
+
+    problems = machine.problems("packages")
+
+    assert "onnxruntime-gpu 1.31.1 and onnxruntime 1.31.1 are installed together" in problems
+    assert "keep onnxruntime-gpu;" in problems
+
+
+@pytest.mark.parametrize(("accelerator", "name"), [("nvidia", "onnxruntime"), ("cpu", "onnxruntime-gpu")])
+def test_the_wrong_onnx_runtime_is_named(machine, accelerator, name):
+    machine.onnxruntime(name)
+    machine.torch()
+
+    problems = machine.problems("packages", accelerator)
+
+    assert f"{name} is installed, but ACCELERATOR={accelerator} needs" in problems
+    assert len(problems.splitlines()) == 1
+
+
+@pytest.mark.parametrize("other", ["opencv-python", "opencv-contrib-python", "opencv"])
+def test_two_opencvs_are_named(machine, other):
+    machine.onnxruntime()
+    machine.torch()
+    machine.dist("opencv-python-headless", "4.13.0.92")
+    machine.dist(other, "4.12.0")
+
+    problems = machine.problems("packages")
+
+    assert other + " 4.12.0" in problems
+    assert "installed together" in problems
+
+
+def test_torch_from_pypi_on_nvidias_image_is_named(machine, monkeypatch):
+    machine.facts["cuda_from"] = "ngc"
+    machine.onnxruntime()
+    machine.torch()
+    monkeypatch.setattr(packages, "VENV", machine.root)
+
+    assert "from PyPI hides the one of NVIDIA's image" in machine.problems("packages")
+
+
+def test_torch_of_nvidias_image_is_fine(machine, monkeypatch):
+    machine.facts["cuda_from"] = "ngc"
+    machine.facts["frameworks"]["torch"]["version"] = None
+    machine.onnxruntime()
+    machine.torch("2.14.0a0+b2c75dd062.nv26.9")
+    monkeypatch.setattr(packages, "VENV", machine.root / "venv")
+
+    assert machine.problems("packages") == ""
+
+
+def test_one_cuda_for_both_frameworks_is_fine(machine):
+    machine.onnxruntime()
+    machine.torch(cuda="13.2")
+
+    assert machine.problems("cuda-major") == ""
+
+
+def test_two_cudas_are_named_with_the_versions_that_fit(machine):
+    machine.onnxruntime(version="1.26.0", cuda="12.8")
+    machine.torch()
+
+    problems = machine.problems("cuda-major")
+
+    assert "onnxruntime 1.26.0 is for CUDA 12.8, torch 2.14.1 is for CUDA 13.0" in problems
+    assert "onnxruntime-gpu[cuda,cudnn]==1.31.1, torch==2.14.1 in pyproject.toml" in problems
+
+
+def test_a_torch_without_cuda_is_named(machine):
+    machine.onnxruntime()
+    machine.torch("2.14.1+cpu", cuda=None)
+
+    assert "torch 2.14.1+cpu is a build without CUDA" in machine.problems("cuda-major")
+
+
+@pytest.mark.parametrize(("linked", "named"), [(13, False), (12, True)])
+def test_an_onnx_runtime_that_does_not_say_its_cuda_is_asked_by_ldd(machine, linked, named):
+    machine.onnxruntime(cuda="")
+    machine.without("torch")
+    machine.prints("ldd", f"\tlibcublas.so.{linked} => not found\n")
+
+    assert ("is for CUDA 12" in machine.problems("cuda-major")) == named
+
+
+def test_modules_that_can_be_imported_are_fine(machine):
+    machine.onnxruntime()
+    machine.torch()
+    machine.module("cv2")
+    machine.dist("opencv-python", "4.13.0.92")
+
+    (finding,) = machine.finds("imports")
+
+    assert (finding.status, finding.found) == ("ok", "onnxruntime, torch, cv2")
+
+
+def test_a_module_that_cannot_be_imported_is_named_with_the_last_line(machine):
+    machine.onnxruntime()
+    machine.torch(code="raise ImportError('libGL.so.1: cannot open shared object file')")
+
+    assert "import torch: ImportError: libGL.so.1" in machine.problems("imports")
+
+
+def test_a_crash_while_importing_is_a_finding(machine):
+    machine.onnxruntime(code="import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    machine.torch()
+
+    assert "import onnxruntime: killed by SIGSEGV" in machine.problems("imports")
+
+
+def test_an_import_that_hangs_is_a_finding(machine):
+    _, error = processes.python("import time; time.sleep(60)", seconds=1)
+
+    assert error == "no answer within 1 s"

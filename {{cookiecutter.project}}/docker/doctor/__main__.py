@@ -1,0 +1,14 @@
+"""Start the doctor: `doctor` in the image, `python docker/doctor` in the project's folder."""
+
+import signal
+import sys
+from pathlib import Path
+
+# Python put this folder here; its parent makes the folder importable as `doctor`.
+sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from doctor.report import main  # noqa: E402
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # doctor | head
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""Checks that the frameworks compute, and get the right result."""
+
+from __future__ import annotations
+
+import json
+
+from .facts import WITHOUT_GPU, Facts
+from .findings import Finding, Findings, ok, problem, skipped
+from .gpu import gpu_devices, query_gpus
+from .installed import package
+from .processes import error_summary, python
+
+# x[1,1,4,4] -> Conv with 0..8 as 3x3 kernel (cuDNN) -> MatMul with [[1,2],[3,4]] (cuBLAS) -> y.
+# Whole numbers, so that every GPU gets them right. Made with onnx.helper; opset 13, IR version 8.
+MODEL = (
+    "CAg6swEKDwoBeAoBaxIBYyIEQ29udgoRCgFjCgFtEgF5IgZNYXRNdWwSAWcqMwgBCAEIAwgDEAFCAWtKJAAAAAAA"
+    "AIA/AAAAQAAAQEAAAIBAAACgQAAAwEAAAOBAAAAAQSobCAIIAhABQgFtShAAAIA/AAAAQAAAQEAAAIBAWhsKAXgS"
+    "FgoUCAESEAoCCAEKAggBCgIIBAoCCARiGwoBeRIWChQIARIQCgIIAQoCCAEKAggCCgIIAkIECgAQDQ=="
+)
+RESULT = [1140, 1692, 1716, 2556]  # for x = 0..15
+
+ONNXRUNTIME_SCRIPT = """
+import base64, json, sys
+import numpy, onnxruntime
+device, model = sys.argv[1], base64.b64decode(sys.argv[2])
+session = onnxruntime.InferenceSession(model, providers=[device], enable_fallback=False)
+if session.get_providers()[0] != device:
+    sys.exit(f"the session runs on {session.get_providers()[0]}")
+x = numpy.arange(16, dtype=numpy.float32).reshape(1, 1, 4, 4)
+print(json.dumps(session.run(None, {"x": x})[0].flatten().tolist()))
+"""
+
+TORCH_SCRIPT = """
+import json, sys
+import torch
+device = sys.argv[1]
+x, k = torch.arange(16.0).reshape(1, 1, 4, 4), torch.arange(9.0).reshape(1, 1, 3, 3)
+y = torch.nn.functional.conv2d(x.to(device), k.to(device))
+y = y @ torch.tensor([[1.0, 2.0], [3.0, 4.0]], device=device)
+print(json.dumps(y.flatten().tolist()))
+"""
+
+
+def check_onnxruntime(facts: Facts) -> Findings:
+    """Check a real session: get_available_providers() lists CUDA even where it cannot work."""
+    device = "CUDAExecutionProvider" if facts.on_gpu else "CPUExecutionProvider"
+    yield compute(facts, "onnxruntime", ONNXRUNTIME_SCRIPT, device, MODEL)
+
+
+def check_torch(facts: Facts) -> Findings:
+    """Check that real kernels compute."""
+    yield compute(facts, "torch", TORCH_SCRIPT, "cuda" if facts.on_gpu else "cpu")
+
+
+def compute(facts: Facts, framework: str, script: str, device: str, *more: str) -> Finding:
+    """Run `script` on `device` and compare what it prints with RESULT."""
+    if framework not in facts.frameworks:
+        return skipped(f"not part of the environment {facts.environment}")
+    if not package(framework):
+        return skipped("not installed (see packages)")
+    if facts.on_gpu and not gpu_devices() and not query_gpus():
+        return skipped("there is no GPU (see gpu)")
+    printed, error = python(script, device, *more, seconds=300)
+    if error:
+        return problem(
+            f"{framework} cannot compute on {device}: {error_summary(error)}",
+            "ONNX Runtime falls back to the CPU without an error; torch stops"
+            if facts.on_gpu
+            else "no script that needs it can work",
+            "first what the other checks ask for, then: docker compose build --no-cache",
+        )
+    got = json.loads(printed.splitlines()[-1])
+    if not all(abs(a - b) < 0.5 for a, b in zip(got, RESULT, strict=True)):  # 0.5: TF32 may round
+        return problem(
+            f"{framework} computes {got} on {device}, and {RESULT} is right",
+            "no result of this machine can be trusted",
+            f"another GPU: GPU_IDS in .env; on the host: a newer driver; {WITHOUT_GPU}",
+        )
+    return ok(f"a convolution and a matrix product on {device} are right")

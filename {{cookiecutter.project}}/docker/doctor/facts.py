@@ -1,0 +1,59 @@
+"""What this image was made of, and the advice that follows from that."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+# The template wrote it; in the image it lies beside this folder, too.
+ENVIRONMENT = Path(__file__).resolve().parent.parent / "environment.json"
+
+VENV = Path(os.environ.get("UV_PROJECT_ENVIRONMENT") or "/opt/venv")
+
+REBUILD = (
+    "docker compose build (where there is a uv.lock, first: docker compose run --rm app uv lock; "
+    "without an image yet, move uv.lock away)"
+)
+OWN_IMAGE = "leave BASE_IMAGE in .env empty; docker compose build"
+WITHOUT_GPU = "to do without the GPU: ACCELERATOR=cpu in .env; docker compose build"
+
+
+@dataclass
+class Facts:
+    """What environment.json says, ACCELERATOR, and whether the image is being built."""
+
+    environment: str
+    line: str
+    cuda: int
+    cudnn: int
+    cuda_from: str  # image, wheels or ngc
+    minimum_driver: str
+    minimum_python: str
+    shared_memory_mib: int | None
+    packages: list[str]  # that every accelerator has
+    frameworks: dict[str, dict]
+    accelerator: str
+    building: bool = False
+
+    @property
+    def on_gpu(self) -> bool:
+        """Return whether the image is for a GPU."""
+        return self.accelerator == "nvidia"
+
+
+def read_facts(building: bool) -> Facts:
+    """Read environment.json and ACCELERATOR. Raises ValueError where one of them makes no sense."""
+    accelerator = os.environ.get("ACCELERATOR") or "nvidia"
+    if accelerator not in ("nvidia", "cpu"):
+        raise ValueError(f"ACCELERATOR={accelerator} is unknown: nvidia or cpu")
+    try:
+        facts = json.loads(ENVIRONMENT.read_text(encoding="utf-8"))
+        return Facts(**facts, accelerator=accelerator, building=building)
+    except (OSError, ValueError, TypeError) as error:
+        reason = str(error).removeprefix("Facts.__init__() ").replace("positional argument", "key")
+        raise ValueError(
+            f"{ENVIRONMENT} cannot be used: {reason}. It is the project's docker/environment.json: "
+            "correct that; docker compose build"
+        ) from error

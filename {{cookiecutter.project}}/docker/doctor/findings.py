@@ -1,0 +1,36 @@
+"""What a check yields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Finding:
+    """What a check found; of a problem also why it matters and what to type."""
+
+    check: str
+    status: str  # ok, problem or skipped
+    found: str
+    why: str = ""
+    fix: str = ""
+    details: list[str] = field(default_factory=list)  # shown by --json alone
+
+
+Findings = Iterator[Finding]
+
+
+def ok(found: str, details: Iterable[str] = ()) -> Finding:
+    """Make a finding that is fine."""
+    return Finding("", "ok", found, details=list(details))
+
+
+def problem(found: str, why: str, fix: str) -> Finding:
+    """Make a finding that fails the doctor: what is wrong, why it matters, what to type."""
+    return Finding("", "problem", found, why, fix)
+
+
+def skipped(reason: str) -> Finding:
+    """Make a finding that says why there was nothing to check."""
+    return Finding("", "skipped", reason)

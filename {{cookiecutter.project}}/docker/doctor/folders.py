@@ -1,0 +1,107 @@
+"""Checks of the shared memory, your name and HOME, and the folders that you write to."""
+
+from __future__ import annotations
+
+import errno
+import getpass
+import os
+import stat
+import sysconfig
+import tempfile
+from pathlib import Path
+
+from .facts import Facts
+from .findings import Findings, ok, problem, skipped
+
+CODE, CACHE = Path("/code"), Path("/cache")
+SHARED_MEMORY = Path("/dev/shm")
+
+READ_ONLY = "it is on a read-only file system"
+FULL = tuple(os.strerror(code).lower() for code in (errno.ENOSPC, errno.EDQUOT))
+
+
+def check_shared_memory(facts: Facts) -> Findings:
+    """Check that /dev/shm is large enough for the workers of a training loader."""
+    need, size = facts.shared_memory_mib, os.statvfs(SHARED_MEMORY)
+    mib = size.f_frsize * size.f_blocks // 2**20
+    if need and mib < need:
+        yield problem(
+            f"{SHARED_MEMORY} has {mib} MiB, a training loader needs {need}",
+            "its workers pass batches on there, and die of a bus error when it is full",
+            f"shm_size: {need}m below `app:` in compose.yaml (docker run: --shm-size {need}m)",
+        )
+    else:
+        yield ok(f"{mib} MiB") if need else skipped("this environment has no training loader")
+
+
+def check_user(facts: Facts) -> Findings:
+    """Check that you have a name and a HOME: torch and Ray ask for the name when imported."""
+    fix = "docker compose run --rm app; with docker run, keep the image's entrypoint"
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        yield problem(f"uid {os.geteuid()} has no name", "torch and Ray cannot be imported", fix)
+        return
+    if os.environ.get("HOME"):
+        yield ok(f"{name} ({os.geteuid()}:{os.getegid()})")
+    else:
+        yield problem("HOME is not set", "packages keep settings and weights there", fix)
+
+
+def check_folders(facts: Facts) -> Findings:
+    """Check that /code, HOME, /cache and the environment can be written, by writing."""
+    ids = [f"{name}={os.environ[name]}" for name in ("USER_ID", "GROUP_ID") if os.environ.get(name)]
+    whose = f"; with {' and '.join(ids)} you do not own it" if ids else ""
+    folders = [
+        (
+            CODE,
+            f"results of your scripts belong there{whose}",
+            "leave USER_ID and GROUP_ID in .env empty: the folder's owner is taken; else, on the "
+            "host, look at: ls -ld .",
+        ),
+        (
+            CACHE,
+            "downloaded weights are kept there",
+            ("leave USER_ID and GROUP_ID in .env empty, or: " if ids else "")
+            + "a folder of yours as CACHE_DIR in .env; for .cache, on the host: "
+            "sudo chown $(id -u):$(id -g) .cache",
+        ),
+        (
+            Path(sysconfig.get_path("purelib")),
+            "packages that save beside themselves (checkpoints) stop",
+            "docker compose run --rm app, or docker run --user UID:0 (group 0 may write); "
+            "else: docker compose build --no-cache",
+        ),
+    ]
+    if home := os.environ.get("HOME"):
+        fix = "docker compose run --rm app finds a HOME for you; else docker run -e HOME=/tmp"
+        folders.append((Path(home), "packages keep settings and weights there", fix))
+    fine = []
+    for folder, why, fix in folders:
+        if reason := not_writable(folder):
+            if reason == READ_ONLY:
+                fix = f"mount something writable at {folder}, or start without read_only and :ro"
+            elif reason in FULL:
+                fix = f"make room on the disk that {folder} lies on: df -h"
+            yield problem(f"{folder} cannot be written: {reason}", why, fix)
+        else:
+            fine.append(str(folder))
+    yield ok(f"{', '.join(fine) or 'none'} can be written")
+
+
+def not_writable(folder: Path) -> str:
+    """Return why no file can be made in `folder`, "" if one can."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"doctor")
+    except OSError as error:
+        if error.errno == errno.EROFS:
+            return READ_ONLY
+        if error.errno not in (errno.EACCES, errno.EPERM):
+            return str(error.strerror).lower()
+        owner = folder.stat()
+        return (
+            f"it belongs to {owner.st_uid}:{owner.st_gid} ({stat.filemode(owner.st_mode)}), "
+            f"you are {os.geteuid()}:{os.getegid()}"
+        )
+    return ""

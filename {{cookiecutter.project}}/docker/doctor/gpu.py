@@ -1,0 +1,154 @@
+"""Checks of this machine's GPU and driver, and of the kernels that each framework has for them."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+from .facts import WITHOUT_GPU, Facts
+from .findings import Findings, ok, problem, skipped
+from .installed import distribution_of, verified, version_tuple
+from .processes import python, run
+
+DEVICES = Path("/dev")
+KERNEL_DRIVER = Path("/proc/driver/nvidia/version")
+
+TOOLKIT = (
+    "on the host: nvidia-smi; if that works: sudo nvidia-ctk runtime configure --runtime=docker "
+    "&& sudo systemctl restart docker"
+)
+
+
+def check_gpu(facts: Facts) -> Findings:
+    """Check that the container has a GPU."""
+    asked = os.environ.get("NVIDIA_VISIBLE_DEVICES", "")
+    if devices := gpu_devices():
+        yield ok(", ".join(map(str, devices)))
+    elif asked in ("", "none", "void"):
+        yield problem(
+            "there is no GPU in this container, and none was asked for",
+            "everything would run on the CPU",
+            f"docker compose run --rm app, or docker run --gpus all; {WITHOUT_GPU}",
+        )
+    else:  # NVIDIA's images set it themselves, so it does not say that a GPU was asked for
+        yield problem(
+            f"NVIDIA_VISIBLE_DEVICES={asked}, but there is no GPU in this container",
+            "everything would run on the CPU",
+            f"with docker run: --gpus all; with docker compose, which reserves one, {TOOLKIT}; "
+            f"{WITHOUT_GPU}",
+        )
+
+
+def check_driver(facts: Facts) -> Findings:
+    """Check that the host's driver is new enough for this CUDA."""
+    version, need = driver_version(), facts.minimum_driver
+    if version and version_tuple(version) >= version_tuple(need):
+        yield ok(f"{version} ({need} or newer is needed)")
+    elif version and driver_supports(facts.cuda):
+        yield ok(f"{version}, older than {need}: CUDA {facts.cuda} by forward compatibility")
+    elif version:
+        yield problem(
+            f"the driver {version} is too old: {need} or newer is needed",
+            f"CUDA {facts.cuda} does not start with it",
+            f"on the host: install a newer NVIDIA driver; {WITHOUT_GPU}; or make the project again "
+            "with another answer to `cuda`",
+        )
+    elif gpu_devices():
+        yield problem(
+            f"the driver's version is unknown: no nvidia-smi, no {KERNEL_DRIVER}",
+            "the driver's libraries are missing in this container, too, then",
+            TOOLKIT,
+        )
+    else:
+        yield skipped("not found, as there is no GPU (see gpu)")
+
+
+def check_kernels(facts: Facts) -> Findings:
+    """Check that each framework has kernels for each GPU."""
+    gpus = dict.fromkeys((name, capability) for capability, name in query_gpus())
+    if not gpus:
+        yield skipped("nvidia-smi names no GPU (see gpu)")
+    for framework, framework_facts in facts.frameworks.items() if gpus else ():
+        architectures = framework_facts["architectures"]
+        if not architectures or verified(distribution_of(framework, facts), facts):
+            architectures = torch_architectures() if framework == "torch" else []
+        if not architectures:
+            yield skipped(f"not known for this version of {framework}")
+            continue
+        lacking = [
+            f"{name} ({c})" for name, c in gpus if not any(supports(a, c) for a in architectures)
+        ]
+        if lacking:
+            yield problem(
+                f"{framework} has no kernels for {', '.join(lacking)}, "
+                f"only for {', '.join(architectures)}",
+                'it stops with "no kernel image is available for execution on the device"',
+                f"another GPU: GPU_IDS in .env; {WITHOUT_GPU}; or make the project again with "
+                "another answer to `cuda`",
+            )
+        else:
+            yield ok(f"{framework}: {', '.join(f'{name} ({c})' for name, c in gpus)}")
+
+
+def torch_architectures() -> list[str]:
+    """Return the architectures that torch names: sm_90 is 9.0, compute_120 is 12.0+PTX."""
+    printed, _ = python("import torch; print(*torch.cuda.get_arch_list())", seconds=300)
+    named = re.findall(r"\b(sm|compute)_(\d+)(\d)([af]?)\b", printed)
+    return [
+        f"{major}.{minor}{suffix}" + ("+PTX" if kind == "compute" else "")
+        for kind, major, minor, suffix in named
+    ]
+
+
+def gpu_devices() -> list[Path]:
+    """Return the device of each GPU; under WSL 2 one device stands for all."""
+    return [*sorted(DEVICES.glob("nvidia[0-9]*")), *DEVICES.glob("dxg")]
+
+
+def query_gpus() -> list[list[str]]:
+    """Return compute capability and name of each GPU, as nvidia-smi knows them."""
+    gpus = [line.split(", ", 1) for line in nvidia_smi("compute_cap,name")]
+    return [gpu for gpu in gpus if len(gpu) == 2 and version_tuple(gpu[0])]
+
+
+def nvidia_smi(fields: str) -> list[str]:
+    """Return what nvidia-smi says, one line a GPU; old ones do not know every field."""
+    try:
+        answer = run(["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader"])
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return [] if answer.returncode else answer.stdout.splitlines()
+
+
+def driver_supports(cuda: int) -> bool:
+    """Return whether an old driver has this CUDA all the same, by forward compatibility."""
+    script = (
+        "import ctypes; version = ctypes.c_int(); "
+        "ctypes.CDLL('libcuda.so.1').cuDriverGetVersion(ctypes.byref(version)); "
+        "print(version.value // 1000)"
+    )
+    printed, error = python(script)
+    return not error and int(printed) >= cuda
+
+
+def driver_version() -> str:
+    """Return the version of the driver, "" where it is unknown."""
+    versions = nvidia_smi("driver_version")
+    if versions and version_tuple(versions[0]):
+        return versions[0].strip()
+    text = KERNEL_DRIVER.read_text(encoding="utf-8") if KERNEL_DRIVER.is_file() else ""
+    version = re.search(r"\b\d{3,}\.\d+(\.\d+)?\b", text)
+    return version[0] if version else ""
+
+
+def supports(architecture: str, capability: str) -> bool:
+    """Return whether code for `architecture` runs on a GPU of this compute capability.
+
+    8.6 runs on 8.6 to 8.9; 9.0a on 9.0 alone; 12.0+PTX on 12.0 and everything newer.
+    """
+    built, gpu = version_tuple(architecture), version_tuple(capability)
+    if architecture.endswith("a"):
+        return gpu == built
+    return gpu >= built and (architecture.endswith("+PTX") or gpu[0] == built[0])

@@ -1,0 +1,38 @@
+"""Programs and Python code in processes of their own."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+
+# -I: neither the current folder nor PYTHONPATH decides. -B: a build step leaves no files behind.
+PYTHON = [sys.executable, "-I", "-B"]
+
+
+def run(command: list[str], seconds: int = 60) -> subprocess.CompletedProcess[str]:
+    """Run a program without input and return its output, in English."""
+    none, environment = subprocess.DEVNULL, {**os.environ, "LC_ALL": "C.UTF-8"}
+    captured = {"capture_output": True, "text": True, "errors": "replace"}
+    return subprocess.run(command, stdin=none, env=environment, timeout=seconds, **captured)
+
+
+def python(script: str, *arguments: str, seconds: int = 120) -> tuple[str, str]:
+    """Run Python code; return what it prints and, if it fails, its errors."""
+    try:
+        done = run([*PYTHON, "-c", script, *arguments], seconds)
+    except subprocess.TimeoutExpired:
+        return "", f"no answer within {seconds} s"
+    if done.returncode < 0:
+        return done.stdout, f"killed by {signal.Signals(-done.returncode).name}"
+    return done.stdout, (done.stderr.strip() or "no reason given") if done.returncode else ""
+
+
+def error_summary(error: str) -> str:
+    """Return the line that matters of a traceback, or of ONNX Runtime's log."""
+    error = re.sub(r"\x1b\[[\d;]*m", "", error)
+    library = re.search(r"with error: (.+)", error)
+    line = library[1] if library else error.strip().splitlines()[-1]
+    return line.split(" ; ")[0].split("void] ")[-1][:300]

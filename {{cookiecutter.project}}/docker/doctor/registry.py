@@ -1,0 +1,100 @@
+"""The checks in the order in which they run, with the owner's after ours."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FunctionType
+
+from . import computing, folders, gpu, libraries, packages
+from .facts import Facts
+from .findings import Finding, Findings, ok, problem, skipped
+
+# Beside this folder, in the image and in the project: the image's copy is root's, as the doctor is,
+# so a `docker exec` as root runs nothing that another user wrote.
+OWNERS_CHECKS = Path(__file__).resolve().parent.parent / "checks.py"
+CORRECT = "correct docker/checks.py; docker compose build"
+
+
+@dataclass
+class Check:
+    """A check, and when it is run."""
+
+    run: Callable[[Facts], Findings]
+    gpu: bool = False  # not needed with ACCELERATOR=cpu
+    build: bool = True  # can be known while the image is built
+    repair: str = "docker compose build --no-cache"  # where the check itself fails
+
+    @property
+    def name(self) -> str:
+        """Return cuda-major for check_cuda_major."""
+        return self.run.__name__.removeprefix("check_").replace("_", "-")
+
+
+CHECKS = [
+    Check(packages.check_python),
+    Check(packages.check_packages),
+    Check(packages.check_cuda_major, gpu=True),
+    Check(libraries.check_libraries, gpu=True),
+    Check(libraries.check_cudnn, gpu=True),
+    Check(packages.check_imports),
+    Check(gpu.check_gpu, gpu=True, build=False),
+    Check(gpu.check_driver, gpu=True, build=False),
+    Check(gpu.check_kernels, gpu=True, build=False),
+    Check(computing.check_onnxruntime, build=False),
+    Check(computing.check_torch, build=False),
+    Check(folders.check_shared_memory, build=False),
+    Check(folders.check_user, build=False),
+    Check(folders.check_folders, build=False),
+]
+
+
+def examine(facts: Facts) -> Findings:
+    """Run every check; one that fails itself is a problem, and the others go on."""
+    for check in [*CHECKS, *owners_checks()]:
+        if check.build or not facts.building:
+            yield from run(check, facts)
+
+
+def run(check: Check, facts: Facts) -> list[Finding]:
+    """Return the findings of one check, each with the check's name."""
+    if check.gpu and not facts.on_gpu:
+        return [replace(skipped("not needed: ACCELERATOR=cpu"), check=check.name)]
+    findings = []
+    try:
+        for finding in check.run(facts):
+            findings.append(replace(finding, check=check.name))
+    except (Exception, SystemExit) as error:
+        crash = f"the check itself failed: {type(error).__name__}: {error}"
+        why = "what it looks for is unknown until it works"
+        findings.append(replace(problem(crash, why, check.repair), check=check.name))
+    return findings or [replace(ok("nothing to report"), check=check.name)]
+
+
+def owners_checks() -> list[Check]:
+    """Return the functions check_NAME of docker/checks.py, where there is one.
+
+    Return a check that says so where that file cannot be used.
+    """
+    if not OWNERS_CHECKS.is_file():
+        return []
+    spec = importlib.util.spec_from_file_location("checks", OWNERS_CHECKS)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["checks"] = module  # where dataclasses look
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        reason = f"docker/checks.py cannot be used: {type(error).__name__}: {error}"
+
+        def check_checks(facts: Facts) -> Findings:
+            yield problem(reason, "none of the checks in it is run", CORRECT)
+
+        return [Check(check_checks)]
+    return [
+        Check(value, repair=CORRECT)
+        for name, value in vars(module).items()
+        if name.startswith("check_") and isinstance(value, FunctionType)
+    ]

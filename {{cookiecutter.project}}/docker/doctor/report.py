@@ -1,0 +1,50 @@
+"""The command: run the checks, print what they found."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+
+from .facts import Facts, read_facts
+from .findings import Finding
+from .registry import examine
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the doctor; return 1 where there is a problem."""
+    parser = argparse.ArgumentParser(
+        prog="doctor", description=sys.modules[__package__].__doc__.splitlines()[0]
+    )
+    parser.add_argument("--build", action="store_true", help="only what needs no GPU")
+    parser.add_argument("--json", action="store_true", help="for programs")
+    chosen = parser.parse_args(arguments)
+    try:
+        facts = read_facts(building=chosen.build)
+        findings = list(examine(facts))
+    except ValueError as error:
+        print(f"doctor: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    if chosen.json:
+        print(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        print("\n".join(table(facts, findings)))
+    return int(any(finding.status == "problem" for finding in findings))
+
+
+def table(facts: Facts, findings: list[Finding]) -> Iterator[str]:
+    """Yield what a person reads: a line for each check, then each problem."""
+    yield f"doctor: {facts.environment}, {facts.line}, ACCELERATOR={facts.accelerator}"
+    for name in dict.fromkeys(finding.check for finding in findings):
+        of_check = [finding for finding in findings if finding.check == name]
+        worst = max((f.status for f in of_check), key=("ok", "skipped", "problem").index)
+        first, *others = [finding.found for finding in of_check if finding.status == worst]
+        more = f" (and {len(others)} more)" if others else ""
+        yield f"{'PROBLEM' if worst == 'problem' else worst:8} {name:14} {first}{more}"
+    for finding in findings:
+        if finding.status == "problem":
+            yield f"\n{finding.check}: {finding.found}\n  why: {finding.why}\n  fix: {finding.fix}"
