@@ -107,6 +107,26 @@ def test_where_both_changed_the_same_line_both_are_there_to_choose_from(template
     assert "# followed 2" in text
 
 
+@pytest.mark.parametrize("own_check", [True, False], ids=["with a check of its own", "unchanged"])
+def test_the_former_doctor_py_goes_unless_its_owner_changed_it(template, request, own_check):
+    """It became docker/doctor/; the next build stops at a file that is left (tests/engine/test_doctor.py)."""
+    former = template.path / "{{cookiecutter.project}}/docker/doctor.py"
+    former.write_text("CHECKS = [\n]\n")
+    template.commit("As it was")
+    template.git("tag", "--force", "v1")
+    project = request.getfixturevalue("project")
+    if own_check:
+        project.edit("docker/doctor.py", "CHECKS = [\n", "CHECKS = [\n    check_own,\n")
+        project.commit("A check of the owner's")
+    former.unlink()
+    template.commit("A folder")
+
+    update(project)
+
+    assert (project.path / "docker/doctor.py").exists() == own_check
+    assert not own_check or "check_own" in read(project, "docker/doctor.py")
+
+
 @pytest.mark.parametrize(
     ("answer", "file", "before", "after"),
     [
