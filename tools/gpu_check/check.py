@@ -1,0 +1,73 @@
+#!/usr/bin/env python3
+"""Runs generated projects on this machine's NVIDIA GPU, and asks whether their doctor says what the GPU does.
+
+    python3 FOLDER/gpu_check/check.py [--pieces FOLDER] [--report FILE] [--only STEP …]
+
+It needs a Python with PyTorch for CUDA; neither Docker nor a network. `make gpu-check` made FOLDER.
+Exit code 1: the doctor and the GPU disagree, or a step failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import environment
+import steps
+from environment import CannotCheck
+from report import Report
+
+
+def main() -> int:
+    """Run the steps that were asked for; write the report; return the exit code."""
+    here = Path(__file__).resolve().parent.parent
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pieces", type=Path, default=here / "pieces", help="default: beside this folder")
+    parser.add_argument("--work", type=Path, help="default: a temporary folder, which is removed")
+    parser.add_argument("--report", type=Path, default=Path("gpu-report.md"))
+    parser.add_argument("--only", nargs="+", choices=steps.STEPS, default=list(steps.STEPS))
+    chosen = parser.parse_args()
+
+    begin = time.monotonic()
+    report = Report()
+    work = chosen.work or Path(tempfile.mkdtemp(prefix="gpu-check-"))
+    try:
+        machine = prepare(here, work, chosen.pieces, report)
+        for name in chosen.only:
+            steps.run(name, machine, report)
+    except CannotCheck as error:
+        report.fail("preparation", str(error))
+    except KeyboardInterrupt:
+        report.fail("everything", "interrupted")
+    finally:
+        if not chosen.work:
+            shutil.rmtree(work, ignore_errors=True)
+    text = report.text(time.monotonic() - begin)
+    chosen.report.write_text(text)
+    print(text)
+    return int(report.is_bad())
+
+
+def prepare(here: Path, work: Path, pieces: Path, report: Report) -> steps.Machine:
+    """Make the environment and copies of the projects; without the pieces, one without ONNX Runtime."""
+    work.mkdir(parents=True, exist_ok=True)
+    made = work / "environment"
+    if not made.exists():
+        wheel = None
+        try:
+            wheel = environment.put_together(pieces, work / "wheel")
+        except CannotCheck as error:
+            report.note(f"without ONNX Runtime: {error}")
+        environment.make(made, wheel)
+    for project in (here / "projects").iterdir():
+        shutil.copytree(project, work / "projects" / project.name, dirs_exist_ok=True)
+    return steps.Machine(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

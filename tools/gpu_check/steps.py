@@ -1,0 +1,306 @@
+"""The steps of a GPU check, in the order of their worth; each one adds to the report."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import environment
+from report import Report
+
+PROBES = Path(__file__).resolve().parent / "probes"
+# The doctor's checks of a container, which this machine is not: it may have a cuDNN of its own, for one.
+OF_A_CONTAINER = {"folders", "user", "python", "shared-memory", "gpu", "cudnn"}
+SECONDS = 150  # for one command
+ON_GPU = {
+    "inference": re.compile(r"^provider +CUDAExecutionProvider$", re.MULTILINE),
+    "training": re.compile(r"^device +(?!CPU)\S", re.MULTILINE),
+    "full": re.compile(r"^provider +CUDAExecutionProvider$", re.MULTILINE),
+}
+# What the doctor computes in each environment, by the names of its checks.
+COMPUTES = {"inference": ["onnxruntime"], "training": ["torch"], "full": ["torch", "onnxruntime"]}
+
+
+@dataclass
+class Machine:
+    """The check's folder on this machine, and what was learnt on the way."""
+
+    work: Path
+    findings: dict[str, dict[str, dict]] = field(default_factory=dict)  # environment -> check -> finding
+
+    @property
+    def environments(self) -> list[str]:
+        """Return the environments whose packages are here."""
+        has_onnxruntime = any((self.work / "environment").glob("lib/python3*/site-packages/onnxruntime"))
+        return [name for name in COMPUTES if name == "training" or has_onnxruntime]
+
+    @property
+    def python(self) -> Path:
+        """Return the Python of the check's environment."""
+        return self.work / "environment/bin/python"
+
+    def project(self, name: str) -> Path:
+        """Return the project of an environment."""
+        return self.work / "projects" / name
+
+    def settings(self, **more: str) -> dict[str, str]:
+        """Return the environment of a child process: what the image sets, with folders of the check."""
+        made, cache = self.work / "environment", self.work / "cache"
+        home = self.work / "home"
+        for folder in (cache, home):
+            folder.mkdir(exist_ok=True)
+        return {
+            **os.environ,
+            "ACCELERATOR": "nvidia",
+            "CUDA_CACHE_PATH": str(cache / "nv"),
+            "HOME": str(home),
+            "LD_LIBRARY_PATH": environment.libraries(made),  # the image has them by ldconfig
+            "PATH": f"{made / 'bin'}:{os.environ['PATH']}",
+            "PYTHONDONTWRITEBYTECODE": "1",  # the packages are hard links of the machine's own
+            "TORCHINDUCTOR_CACHE_DIR": str(cache / "torchinductor"),
+            "TRITON_CACHE_DIR": str(cache / "triton"),
+            "UV_PROJECT_ENVIRONMENT": str(made),
+            "VIRTUAL_ENV": str(made),
+            "XDG_CACHE_HOME": str(cache),
+            **more,
+        }
+
+    def run(
+        self, *command: str | Path, folder: Path | None = None, **settings: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command; one that takes too long has exit code 124."""
+        captured = {"capture_output": True, "text": True, "errors": "replace", "stdin": subprocess.DEVNULL}
+        try:
+            return subprocess.run(
+                command, cwd=folder, env=self.settings(**settings), timeout=SECONDS, **captured
+            )
+        except subprocess.TimeoutExpired:
+            return subprocess.CompletedProcess(command, 124, "", f"no answer within {SECONDS} s")
+        except OSError as error:
+            return subprocess.CompletedProcess(command, 127, "", f"{error.filename}: {error.strerror}")
+
+    def in_project(self, name: str, *command: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        """Run the environment's Python in a project, whose own package it finds."""
+        project = self.project(name)
+        source = {"PYTHONPATH": str(project / "src")}
+        return self.run(self.python, *command, folder=project, **(source | settings))
+
+
+def run(name: str, machine: Machine, report: Report) -> None:
+    """Run a step; what it did not expect is a failure, and the other steps go on."""
+    begin = time.monotonic()
+    print(f"gpu-check: {name} …", file=sys.stderr, flush=True)
+    try:
+        STEPS[name](machine, report)
+    except Exception as error:
+        report.fail(name, f"{type(error).__name__}: {error}")
+    print(f"gpu-check: {name}: {time.monotonic() - begin:.0f} s", file=sys.stderr, flush=True)
+
+
+def facts(machine: Machine, report: Report) -> None:
+    """What the driver and PyTorch say of the machine."""
+    smi = read_smi(machine)
+    done = machine.run(machine.python, PROBES / "torch_facts.py")
+    if done.returncode:
+        report.fail("PyTorch", last_line(done.stderr))
+        return
+    torch = json.loads(done.stdout)
+    gpus = torch.pop("gpus", [])
+    report.table(
+        "Machine",
+        {
+            "GPU": ", ".join(gpu["name"] for gpu in gpus) or "none",
+            "compute capability": ", ".join(".".join(map(str, gpu["capability"])) for gpu in gpus) or "none",
+            "driver": smi.get("driver_version", "none"),
+            "CUDA of the driver": smi.get("cuda_version", "none"),
+            "kernel": os.uname().release,
+            "Python": sys.version.split()[0],
+            "compiler": machine.run("cc", "--version").stdout.partition("\n")[0] or "none",
+            **{name: ", ".join(value) if isinstance(value, list) else value for name, value in torch.items()},
+        },
+    )
+    if not gpus:
+        report.fail("GPU", f"PyTorch finds none; nvidia-smi: {smi.get('product_name', 'none either')}")
+    matrix = doctor_facts(machine, "training")
+    if torch["torch"].partition("+")[0] != (wanted := matrix["frameworks"]["torch"]["version"]):
+        report.note(f"torch is {torch['torch']}, not {wanted}")
+    if (version := smi.get("driver_version")) and version_tuple(version) < version_tuple(
+        matrix["minimum_driver"]
+    ):
+        report.note(f"the driver is {version}, older than {matrix['minimum_driver']}")
+
+
+def parser(machine: Machine, report: Report) -> None:
+    """The doctor reads nvidia-smi's real output: compare with its XML, which the doctor does not read."""
+    smi = read_smi(machine)
+    fields = ("driver_version", "compute_cap,name")
+    raw = [
+        machine.run("nvidia-smi", f"--query-gpu={name}", "--format=csv,noheader").stdout for name in fields
+    ]
+    report.output("nvidia-smi, as the doctor asks it", "".join(raw))
+    report.output("nvidia-smi", machine.run("nvidia-smi").stdout)
+    kernel = Path("/proc/driver/nvidia/version")
+    report.output(str(kernel), kernel.read_text() if kernel.is_file() else "not there")
+    found = findings(machine, machine.environments[-1])
+    for check, value in {"driver": smi.get("driver_version"), "kernels": smi.get("product_name")}.items():
+        if value and value not in found.get(check, {}).get("found", ""):
+            report.disagree(f"{check}: nvidia-smi's XML has {value}, the doctor: {found.get(check)}")
+
+
+def doctor(machine: Machine, report: Report) -> None:
+    """The table that a person reads, of each environment."""
+    for name in machine.environments:
+        done = machine.run(machine.python, doctor_program(machine, name))
+        report.output(f"doctor, {name} (exit code {done.returncode})", done.stdout + done.stderr)
+
+
+def scripts(machine: Machine, report: Report) -> None:
+    """script.py of each environment, on the GPU and on the CPU; the doctor must have said what happens."""
+    for name in machine.environments:
+        done = machine.in_project(name, "script.py")
+        report.output(f"script.py, {name} (exit code {done.returncode})", done.stdout + done.stderr)
+        if done.returncode:
+            report.fail(f"script.py, {name}", last_line(done.stderr))
+        compare(machine, report, name, on_gpu=bool(ON_GPU[name].search(done.stdout)))
+        hidden = machine.in_project(name, "script.py", "--output", "outputs/cpu.png", CUDA_VISIBLE_DEVICES="")
+        if name == "inference":
+            report.output(f"script.py, {name}, the GPU hidden", hidden.stdout + hidden.stderr)
+
+
+def compare(machine: Machine, report: Report, name: str, on_gpu: bool) -> None:
+    """Report where the doctor promised the GPU and the script had none, or the reverse."""
+    found = findings(machine, name)
+    promised = all(found.get(check, {}).get("status") == "ok" for check in COMPUTES[name])
+    if promised != on_gpu:
+        said = {check: found.get(check, {}).get("found") for check in COMPUTES[name]}
+        report.disagree(f"{name}: script.py ran on the {'GPU' if on_gpu else 'CPU'}; the doctor: {said}")
+    problems = {
+        check: finding["found"]
+        for check, finding in found.items()
+        if finding["status"] == "problem" and check not in OF_A_CONTAINER
+    }
+    if on_gpu and problems:
+        report.disagree(f"{name}: script.py ran on the GPU; the doctor has problems: {problems}")
+
+
+def broken(machine: Machine, report: Report) -> None:
+    """Without NVIDIA's packages on its path ONNX Runtime falls back: the script says so, the doctor why."""
+    for name in set(machine.environments) & {"inference"}:
+        without = {"LD_LIBRARY_PATH": os.environ.get("LD_LIBRARY_PATH", "")}
+        done = machine.in_project(name, "script.py", "--output", "outputs/broken.png", **without)
+        found = findings(machine, name, **without)
+        said = {check: found[check]["found"] for check in ("libraries", "onnxruntime")}
+        report.output("script.py, inference, without NVIDIA's libraries", done.stdout + done.stderr)
+        report.table("doctor, inference, without NVIDIA's libraries", said)
+        on_gpu = bool(ON_GPU[name].search(done.stdout))  # where the machine itself has CUDA, too
+        computes, complete = (found[check]["status"] == "ok" for check in ("onnxruntime", "libraries"))
+        if not on_gpu == computes == complete or (not on_gpu and "CUDA" not in done.stderr):
+            report.disagree(f"without libraries: script.py on the GPU: {on_gpu}; the doctor: {said}")
+
+
+def caches(machine: Machine, report: Report) -> None:
+    """The JIT caches: the first process fills them, the second one adds nothing and is quicker."""
+    rows = {}
+    for probe, folders in {"jit": ["nv"], "compile": ["triton", "torchinductor"]}.items():
+        seconds, sizes = [], []
+        for _ in range(2):
+            done = machine.run(machine.python, PROBES / f"{probe}.py")
+            if done.returncode:
+                report.fail(f"probes/{probe}.py", last_line(done.stderr))
+                break
+            answer = json.loads(done.stdout.splitlines()[-1])
+            if not answer["right"]:
+                report.fail(f"probes/{probe}.py", "a wrong result")
+            seconds.append(answer["seconds"])
+            sizes.append({name: contents(machine.work / "cache" / name) for name in folders})
+        if len(seconds) == 2:
+            times = " s, then ".join(f"{value:.2f}" for value in seconds)
+            for name, (files, size) in sizes[0].items():
+                rows[f"{probe}: {name}"] = f"{times} s; {files} files, {size:,} bytes"
+            if (
+                sizes[0] != sizes[1]
+                or not all(files for files, _ in sizes[0].values())
+                or seconds[1] > seconds[0]
+            ):
+                report.fail("caches", f"{probe}.py does not use what it kept: {times} s, {sizes}")
+    report.table("JIT caches, two processes", rows)
+
+
+def contents(folder: Path) -> tuple[int, int]:
+    """Return how many files a folder holds, and how many bytes."""
+    sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
+    return len(sizes), sum(sizes)
+
+
+def tests(machine: Machine, report: Report) -> None:
+    """The projects' own tests."""
+    rows = {}
+    for name in machine.environments:
+        done = machine.in_project(name, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-x")
+        rows[name] = last_line(done.stdout)
+        if done.returncode:
+            report.fail(f"tests, {name}", last_line(done.stdout or done.stderr))
+            report.output(f"pytest, {name}", done.stdout[-3000:])
+    report.table("The projects' own tests", rows)
+
+
+def findings(machine: Machine, name: str, **settings: str) -> dict[str, dict]:
+    """Return the doctor's findings, one a check: the worst. Raises ValueError where it gives none."""
+    if name in machine.findings and not settings:
+        return machine.findings[name]
+    done = machine.run(machine.python, doctor_program(machine, name), "--json", **settings)
+    if not done.stdout:
+        raise ValueError(f"the doctor of {name} gives no findings: {last_line(done.stderr)}")
+    worst: dict[str, dict] = {}
+    for finding in json.loads(done.stdout):
+        if finding["status"] == "problem" or finding["check"] not in worst:
+            worst[finding["check"]] = finding
+    if not settings:
+        machine.findings[name] = worst
+    return worst
+
+
+def doctor_program(machine: Machine, name: str) -> Path:
+    """Return what Python runs as the project's doctor; environment.json lies beside it, as in the image."""
+    docker = machine.project(name) / "docker"
+    folder = docker / "doctor"
+    return folder if folder.is_dir() else docker / "doctor.py"
+
+
+def doctor_facts(machine: Machine, name: str) -> dict:
+    """Return what the template wrote for a project's doctor: the matrix's facts."""
+    return json.loads((machine.project(name) / "docker/environment.json").read_text(encoding="utf-8"))
+
+
+def read_smi(machine: Machine) -> dict[str, str]:
+    """Return driver, CUDA and first GPU from nvidia-smi's XML, nothing where there is no nvidia-smi."""
+    done = machine.run("nvidia-smi", "-q", "-x")
+    if done.returncode:
+        return {}
+    root = ElementTree.fromstring(done.stdout)
+    names = ("driver_version", "cuda_version", "gpu/product_name")
+    found = {name.rpartition("/")[2]: root.findtext(name) for name in names}
+    return {name: text.strip() for name, text in found.items() if text}
+
+
+def version_tuple(version: str) -> tuple[int, ...]:
+    """Return what can be compared: (580, 65, 6) for "580.65.06"."""
+    return tuple(map(int, re.findall(r"\d+", version)))
+
+
+def last_line(text: str) -> str:
+    """Return the last line that says anything."""
+    return (text.strip().splitlines() or ["nothing was said"])[-1]
+
+
+STEPS: dict[str, Callable[[Machine, Report], None]] = {
+    step.__name__: step for step in (facts, parser, scripts, doctor, caches, broken, tests)
+}
