@@ -16,7 +16,12 @@ from cookiecutter.main import cookiecutter
 from packaging.requirements import Requirement
 
 # Their fixtures are for every tier with Docker.
-pytest_plugins = ["tests.support.workers", "tests.support.engine", "tests.support.stand_ins"]
+pytest_plugins = [
+    "tests.support.workers",
+    "tests.support.engine",
+    "tests.support.stand_ins",
+    "tests.support.light_project",
+]
 
 TEMPLATE = Path(__file__).resolve().parent.parent
 

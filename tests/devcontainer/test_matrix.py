@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,6 +17,11 @@ from tests.support.workers import report
 
 # app's own id in the image; another; one of a directory service (AD, LDAP)
 UIDS = (1000, 1234, 1900000001)
+# Each environment at least once, each uid twice; the other cells run in `make test-all`.
+CELLS = {
+    *(("inference", 1000), ("full", 1234), ("training", 1900000001)),
+    *(("training-ngc", 1000), ("training-ngc", 1234), ("inference", 1900000001)),
+}
 STEPS = ("build", "up", "exec", "postCreate", "owner", "debugpy", "tests")
 
 
@@ -30,8 +36,13 @@ def table(pytestconfig: pytest.Config) -> Iterator[dict[tuple[str, int], list[st
         report(pytestconfig, f"{environment:<14} {uid:<11} {marks}")
 
 
-@pytest.mark.parametrize("environment", load()["environments"])
-@pytest.mark.parametrize("uid", UIDS)
+@pytest.mark.parametrize(
+    ("environment", "uid"),
+    [
+        pytest.param(*cell, marks=() if cell in CELLS else pytest.mark.nightly)
+        for cell in itertools.product(load()["environments"], UIDS)
+    ],
+)
 def test_it_opens_and_everything_works_as(uid, environment, host_user, pytorch, request, table):
     done = table.setdefault((environment, uid), [])
     # `build` comes without initializeCommand, which would find out

@@ -44,6 +44,14 @@ def mine(project: BakedProject, image) -> BakedProject:
     return project
 
 
+@pytest.fixture
+def light_mine(light: BakedProject, light_image, tmp_path: Path) -> BakedProject:
+    """The same without packages, for engines that get a copy of the image."""
+    project = BakedProject(Path(shutil.copytree(light.path, tmp_path / light.path.name)))
+    change_owner(project.path, *OWNER, light_image)
+    return project
+
+
 def strangers(project: BakedProject) -> list[str]:
     """Return the files of the project that are not its owner's."""
     paths = [project.path, *project.path.rglob("*")]
@@ -121,10 +129,13 @@ def restart(daemon: Daemon) -> None:
         daemon.start(programs()[0])
 
 
-def test_an_engine_that_stops_in_the_middle_of_a_run_and_of_a_build(engine, base, image, mine, pytestconfig):
+def test_an_engine_that_stops_in_the_middle_of_a_run_and_of_a_build(
+    engine, base, light_image, light_mine, pytestconfig
+):
+    mine = light_mine
     with own_engine("faulttest", pytestconfig) as (daemon, there):
         other = engines.private(daemon, programs()[1])
-        copy_image(image, engine, other)
+        copy_image(light_image, engine, other)
         copy_image(base.name, engine, other)
 
         with begun(mine, *APP, "-c", WAITS, until="up", **there) as run:
@@ -136,8 +147,6 @@ def test_an_engine_that_stops_in_the_middle_of_a_run_and_of_a_build(engine, base
         assert_it_works(mine, **there)
 
         build = ("docker", "compose", "build", "--no-cache", "--progress", "plain")
-        (mine.path / "compose.override.yaml").write_text("services: {app: {build: {network: host}}}\n")
-        change_owner(mine.path, *OWNER, image)
         with begun(mine, *build, until="apt-get", **there) as run:
             daemon.stop()
             rest = run.stdout.read()
@@ -181,20 +190,22 @@ def test_a_full_cache_is_found_by_the_doctor_and_stops_no_script(mine, image, tm
         assert_it_works(mine, CACHE_DIR=str(cache))
 
 
-def test_a_full_disk_below_the_engine_is_the_engine_s_own_line(engine, image, mine, tmp_path, pytestconfig):
+def test_a_full_disk_below_the_engine_is_the_engine_s_own_line(
+    engine, light_image, light_mine, tmp_path, pytestconfig
+):
     data = tmp_path / "data"
     data.mkdir()
-    with tiny(data, 300), own_engine("fulltest", pytestconfig, data / "engine") as (daemon, there):
+    with tiny(data, 100), own_engine("fulltest", pytestconfig, data / "engine") as (daemon, there):
         other = engines.private(daemon, programs()[1])
         with pytest.raises(EngineError):
-            copy_image(image, engine, other)
-        refused = mine.run(*APP, "script.py", **there)
+            copy_image(light_image, engine, other)
+        refused = light_mine.run(*APP, "script.py", **there)
         assert refused.returncode != 0
-        assert strangers(mine) == []
+        assert strangers(light_mine) == []
 
         subprocess.run(["mount", "-o", "remount,size=3g", str(data)], check=True)
-        copy_image(image, engine, other)
-        assert_it_works(mine, **there)
+        copy_image(light_image, engine, other)
+        assert_it_works(light_mine, **there)
 
 
 class Dying(BaseHTTPRequestHandler):

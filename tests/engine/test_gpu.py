@@ -90,15 +90,16 @@ def test_cuda_that_is_installed_but_does_not_work_costs_one_line_not_the_run(
 
 
 @pytest.fixture(scope="session")
-def with_gpu(engine, image, pytestconfig) -> Iterator[GpuEngine]:
-    """A second engine with a recording hook in NVIDIA's place, and the project's image on it."""
+def with_gpu(engine, light_image, pytestconfig) -> Iterator[GpuEngine]:
+    """A second engine with a recording hook in NVIDIA's place, and an image of the project's name on it."""
     with ExitStack() as stack:
         try:
             second = stack.enter_context(gpu_engine("gputest", HOOK))
         except EngineError as error:
             give_up(pytestconfig, f"NO SECOND ENGINE: {error}")
-        copy_image(image, engine, second)
-        DockerClient(host=second.host).image.tag(image, image_of("capy-test", "nvidia"))
+        copy_image(light_image, engine, second)
+        for accelerator in ("cpu", "nvidia"):
+            DockerClient(host=second.host).image.tag(light_image, image_of("capy-test", accelerator))
         yield second
 
 

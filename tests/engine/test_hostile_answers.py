@@ -1,11 +1,13 @@
 """Thousands of hostile answers: each is refused, and nothing is on disk, or gives a sound project.
 
 The cases are the same in each run (hypothesis derives them from the test), so a failure can be repeated.
+Each project is read against Compose's own schema, and some of them by Compose.
 """
 
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import keyword
 import os
@@ -16,8 +18,10 @@ import tempfile
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 
+import jsonschema
 import pytest
 import yaml
 from cookiecutter.exceptions import FailedHookException
@@ -90,6 +94,8 @@ ANSWERS = {
         ).flatmap(lambda name: st.fixed_dictionaries({name: nasty | st.sampled_from(CHOICES[name])})),
     ),
 }
+COMPOSE_FILES = ("compose*.yaml", "docker/*.yaml", ".devcontainer/compose.yaml")
+BY_COMPOSE = 10  # projects of each question, since each takes 0.1 s
 
 
 @pytest.fixture(scope="module")
@@ -101,14 +107,16 @@ def counts(pytestconfig: pytest.Config) -> Iterator[Counter]:
 
 
 @pytest.mark.parametrize("question", ANSWERS)
-def test_a_hostile_answer_is_refused_or_harmless(engine, question, counts, tmp_path, monkeypatch):
+@pytest.mark.parametrize("share", [5, pytest.param(1, marks=pytest.mark.nightly)], ids=["a fifth", "all"])
+def test_a_hostile_answer_is_refused_or_harmless(engine, question, share, counts, tmp_path, monkeypatch):
     number, answers = ANSWERS[question]
+    by_compose = iter(range(BY_COMPOSE))
     here = tmp_path / "here"
     here.mkdir()
     monkeypatch.chdir(here)
 
     @settings(
-        max_examples=number,
+        max_examples=number // share,
         derandomize=True,
         database=None,
         deadline=None,
@@ -130,6 +138,8 @@ def test_a_hostile_answer_is_refused_or_harmless(engine, question, counts, tmp_p
             counts["refused by cookiecutter"] += 1
         else:
             look_at(project)
+            if next(by_compose, None) is not None:
+                assert_compose_reads(project)
             shutil.rmtree(project)
             counts["generated"] += 1
         assert [*folder.iterdir()] == []
@@ -150,7 +160,7 @@ def made(folder: Path, answers: dict[str, str | bool]) -> Path:
 
 
 def look_at(project: Path) -> None:
-    """Fail where a file does not parse, `docker compose config` does not work, or an answer was executed."""
+    """Fail where a file does not parse, one of Compose's breaks its schema, or an answer was executed."""
     assert [*project.rglob("pwned")] == []
     for path in project.rglob("*"):
         if path.suffix in (".yaml", ".yml"):
@@ -161,6 +171,20 @@ def look_at(project: Path) -> None:
             json.loads(path.read_text())
         elif path.suffix == ".py":
             ast.parse(path.read_text())
+    for path in (path for pattern in COMPOSE_FILES for path in project.glob(pattern)):
+        compose_schema().validate(yaml.safe_load(path.read_text()))
+
+
+@functools.cache
+def compose_schema() -> jsonschema.protocols.Validator:
+    """Return the schema of compose-spec, which check-jsonschema brings."""
+    folder = files("check_jsonschema") / "builtin_schemas" / "vendor"
+    schema = json.loads((folder / "compose-spec.json").read_text())
+    return jsonschema.validators.validator_for(schema)(schema)
+
+
+def assert_compose_reads(project: Path) -> None:
+    """Fail where `docker compose config` does: it resolves `extends` and every variable, too."""
     command = ["docker", "compose", "config", "--quiet"]
     environment = {**os.environ, "ACCELERATOR": "cpu"}
     done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True)

@@ -21,7 +21,7 @@ from engines.mapped_engines import remapped_engine, rootless_engine
 from engines.steps import EngineError
 from tests.conftest import BakedProject
 from tests.support.engine import change_owner, give_up
-from tests.support.workers import image_of, report
+from tests.support.workers import report
 
 EVERYTHING = frozenset({"/code", "/cache", "HOME", "packages"})
 # Prints who runs, and which folders took a file.
@@ -121,9 +121,9 @@ def hardened(built: BakedProject) -> list[str]:
     ]
 
 
-def probe(engine: Engine, code: Path, options: list[str], mount: str = "") -> tuple[dict, str]:
+def probe(engine: Engine, image: str, code: Path, options: list[str], mount: str = "") -> tuple[dict, str]:
     """Run the probe with `code` mounted; return what it printed, and stderr."""
-    command = ["docker", "run", "--rm", *options, "--volume", f"{code}:/code{mount}", image_of("capy-test")]
+    command = ["docker", "run", "--rm", *options, "--volume", f"{code}:/code{mount}", image]
     done = subprocess.run([*command, "-c", PROBE], env=engine.environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout), done.stderr.strip()
@@ -152,7 +152,7 @@ def test_on_a_rootful_engine(engine, image, hardened, rows, tmp_path, name):
         change_owner(code, *map(int, host.owner.split(":")), image)
         code.chmod(host.mode)
 
-        seen, said = probe(engine, code, [*hardened, *host.options], host.mount)
+        seen, said = probe(engine, image, code, [*hardened, *host.options], host.mount)
 
         note(rows, name, code, seen)
         assert (seen["who"], set(seen["writes"])) == (host.who, host.writes)
@@ -168,10 +168,10 @@ def test_on_a_rootful_engine(engine, image, hardened, rows, tmp_path, name):
             change_owner(code, os.getuid(), os.getgid(), image)
 
 
-def test_on_a_rootless_engine_root_is_its_user(engine, image, hardened, rows, pytestconfig):
+def test_on_a_rootless_engine_root_is_its_user(engine, light_image, hardened, rows, pytestconfig):
     try:
         with rootless_engine("capy-rootless") as (rootless, home):
-            copy_image(image, engine, rootless)
+            copy_image(light_image, engine, rootless)
             user = home.stat().st_uid
             code, other = home / "code", home / "somebody else's"
             for folder, owner in ((code, user), (other, 99)):
@@ -182,7 +182,7 @@ def test_on_a_rootless_engine_root_is_its_user(engine, image, hardened, rows, py
                 ("rootless", code, EVERYTHING),
                 ("rootless, the folder is somebody else's", other, EVERYTHING - {"/code"}),
             ):
-                seen, said = probe(rootless, folder, hardened)
+                seen, said = probe(rootless, light_image, folder, hardened)
                 note(rows, name, folder, seen)
                 assert set(seen["writes"]) == writes
                 if folder == code:
@@ -195,7 +195,7 @@ def test_on_a_rootless_engine_root_is_its_user(engine, image, hardened, rows, py
 
 
 def test_where_user_ids_are_remapped_it_takes_userns_mode_host(
-    engine, image, hardened, rows, tmp_path_factory, pytestconfig
+    engine, light_image, hardened, rows, tmp_path_factory, pytestconfig
 ):
     folder = tmp_path_factory.getbasetemp() / "remapped"
     for closed in (folder.parent.parent, folder.parent):
@@ -204,15 +204,15 @@ def test_where_user_ids_are_remapped_it_takes_userns_mode_host(
     os.chown(folder, 1234, 5678)
     try:
         with remapped_engine("remaptest", "capy-remap") as remapped:
-            copy_image(image, engine, remapped)
+            copy_image(light_image, engine, remapped)
 
-            seen, said = probe(remapped, folder, hardened)
+            seen, said = probe(remapped, light_image, folder, hardened)
             note(rows, "userns-remap", folder, seen)
             assert set(seen["writes"]) == EVERYTHING - {"/code"}
             assert "userns_mode: host" in said
             assert len(said.splitlines()) == 1
 
-            seen, said = probe(remapped, folder, [*hardened, "--userns=host"])
+            seen, said = probe(remapped, light_image, folder, [*hardened, "--userns=host"])
             note(rows, "userns-remap, userns_mode: host", folder, seen)
             # the files of the image belong to the ids of the remapped ones
             assert (seen["who"], set(seen["writes"])) == ("1234:5678", EVERYTHING - {"packages"})

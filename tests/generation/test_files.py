@@ -12,7 +12,7 @@ import yaml
 from packaging.licenses import canonicalize_license_expression
 
 from tests.conftest import TEMPLATE, BakedProject, run_cookiecutter
-from tests.generation.conftest import CHOICES, contents, sentence
+from tests.generation.conftest import CHOICES, COMBINATIONS, contents, each_answer_once, sentence
 from tests.generation.expected_files import expected_files
 
 SOURCE = TEMPLATE / "{{cookiecutter.project}}"
@@ -164,6 +164,14 @@ def test_the_name_stands_wherever_a_name_is_needed(bake):
     assert not re.search("my[-_]project", "".join(texts(project).values()))
 
 
+@pytest.mark.parametrize(
+    "answers",
+    [
+        pytest.param(answers, marks=() if answers in each_answer_once() else pytest.mark.nightly)
+        for answers in COMBINATIONS
+    ],
+    ids=sentence,
+)
 def test_the_same_answers_give_the_same_files_anywhere(project, answers, tmp_path):
     somebody_else = {"HOME": str(tmp_path), "USER": "else", "LANG": "C", "TZ": "Asia/Taipei"}
     (tmp_path / "elsewhere").mkdir()

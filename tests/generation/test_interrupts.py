@@ -13,17 +13,17 @@ import pytest
 from tests.conftest import TEMPLATE, generate, run_cookiecutter
 from tests.generation.conftest import contents
 
-TIMES = 25  # for each of the two signals
 NOTES = "my own notes\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "killed"])
-def test_a_second_run_repairs_what_an_interrupted_one_left(tmp_path, number):
+@pytest.mark.parametrize("times", [5, pytest.param(25, marks=pytest.mark.nightly)])
+def test_a_second_run_repairs_what_an_interrupted_one_left(tmp_path, number, times):
     begin = time.monotonic()
     whole = contents(generate(tmp_path / "whole").path)
     whole_run = 2 * (time.monotonic() - begin) + 0.5  # a process of its own starts first
     dice = random.Random(number)
-    for attempt in range(TIMES):
+    for attempt in range(times):
         folder = tmp_path / str(attempt)
         (folder / "my-project").mkdir(parents=True)
         (folder / "my-project/notes.txt").write_text(NOTES)

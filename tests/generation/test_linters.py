@@ -29,17 +29,19 @@ class Linter:
     files: list[str]  # globs
     spoil: tuple[str, str]  # a word of the first file and what takes its place; "" is its end
     complaint: str
+    has_settings: bool = False  # in the project
 
     def run(self, *projects: BakedProject) -> subprocess.CompletedProcess[str]:
         """Lint all files of these projects in one go."""
-        paths = [
-            path
-            for project in projects
-            for pattern in self.files
-            for path in sorted(project.path.glob(pattern))
-        ]
+        paths: dict[object, Path] = {}
+        for project in projects:
+            for pattern in self.files:
+                for path in sorted(project.path.glob(pattern)):
+                    # projects share most of their files, and a linter without settings says the same again
+                    key = path if self.has_settings else (path.name, path.read_bytes())
+                    paths.setdefault(key, path)
         assert paths, f"there is no {self.files} to lint"
-        return subprocess.run([*self.command, *paths], capture_output=True, text=True)
+        return subprocess.run([*self.command, *paths.values()], capture_output=True, text=True)
 
 
 LINTERS = {
@@ -60,12 +62,14 @@ LINTERS = {
         ["**/*.py"],
         ("", "undefined\n"),
         "F821",
+        has_settings=True,
     ),
     "ruff format on the Python code": Linter(
         [*RUFF, "format", "--no-cache", "--check"],
         ["**/*.py"],
         ("", "x  =  1\n"),
         "would be reformatted",
+        has_settings=True,
     ),
     "the schema of Compose": Linter(
         [*SCHEMA, "--builtin-schema", "vendor.compose-spec"],
