@@ -1,5 +1,6 @@
 """After the files are written: drop empty folders, write .env, say what is next."""
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -15,15 +16,15 @@ for folder in (
     if (project / folder).is_dir() and not any((project / folder).iterdir()):
         (project / folder).rmdir()
 
-# In a temporary folder it is cruft that compares two versions: the number of a folder would be a
+# In a temporary folder it is cruft that compares two versions: the number of a folder (CHECKOUT) would be a
 # difference between them. A project without .env works, too (on a GPU): what stops this stops no more.
 is_temporary = project.resolve().is_relative_to(Path(tempfile.gettempdir()).resolve())
-script = "docker/detect-accelerator.sh" if is_temporary else "docker/write-env.sh"
+settings = {**os.environ, "CHECKOUT": ""} if is_temporary else None
 if shutil.which("sh"):
     try:
-        subprocess.run(["sh", script], timeout=30)
+        subprocess.run(["sh", "docker/write-env.sh"], env=settings, timeout=30)
     except subprocess.TimeoutExpired:
-        print(f"The Docker Engine gave no answer in 30 s; later: sh {script}")
+        print("The Docker Engine gave no answer in 30 s; later: sh docker/write-env.sh")
 
 login = """
   export PYPI_ACCOUNT=you PYPI_PASSWORD='…'   # or .env, pip.conf, .netrc: README.md, In-house packages"""

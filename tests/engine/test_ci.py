@@ -34,7 +34,6 @@ def test_every_step_passes_on_the_first_push(base, tmp_path, pytestconfig):
         ("docker/entrypoint.sh", "rm $1\n", "shellcheck"),
         ("docker/Dockerfile", "RUN cd /tmp\n", "hadolint"),
         ("docker/accelerator-nvidia.yaml", "service: {}\n", "schema of Compose"),
-        (".devcontainer/devcontainer.json", "{}", "schema of devcontainer.json"),
         (".github/workflows/ci.yaml", "job: {}\n", "schema of GitHub's workflows"),
     ],
     ids=lambda value: value if "/" in value else "",

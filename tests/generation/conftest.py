@@ -79,7 +79,7 @@ def sentence(answers: dict[str, str | bool]) -> str:
 
 @pytest.fixture(scope="package", autouse=True)
 def no_engine() -> Iterator[None]:
-    """Without an engine docker/detect-accelerator.sh writes no .env: the same files everywhere."""
+    """Without an engine docker/write-env.sh writes no ACCELERATOR: the same files everywhere."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
         yield

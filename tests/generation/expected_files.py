@@ -4,7 +4,6 @@ ALWAYS = """
 .cache/.gitkeep
 .devcontainer/compose.yaml
 .devcontainer/devcontainer.json
-.devcontainer/devcontainer.schema.json
 .dockerignore
 .env
 .env.example
@@ -19,7 +18,6 @@ docker/Dockerfile
 docker/accelerator-cpu.yaml
 docker/accelerator-nvidia.yaml
 docker/apt-packages.txt
-docker/detect-accelerator.sh
 docker/doctor/__init__.py
 docker/doctor/__main__.py
 docker/doctor/computing.py

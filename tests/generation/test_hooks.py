@@ -85,7 +85,7 @@ def test_an_unknown_accelerator_in_the_user_s_env_stops_nothing(tmp_path):
 
 
 def test_an_engine_that_never_answers_stops_nothing(tmp_path, monkeypatch, capsys):
-    def hang(command, timeout):
+    def hang(command, env, timeout):
         raise subprocess.TimeoutExpired(command, timeout)
 
     monkeypatch.chdir(tmp_path)

@@ -99,7 +99,7 @@ LINTERS = {
         [
             *SCHEMA,
             "--schemafile",
-            TEMPLATE / "{{cookiecutter.project}}/.devcontainer/devcontainer.schema.json",
+            TEMPLATE / "tests/support/devcontainer.schema.json",
         ],
         [".devcontainer/devcontainer.json"],
         ('"overrideCommand": false', '"runArgs": []'),

@@ -1,4 +1,4 @@
-"""docker/detect-accelerator.sh on machines of every kind; docker and NVIDIA's programs are played."""
+"""Which ACCELERATOR docker/write-env.sh chooses, on machines of every kind that are played."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import BakedProject
 
-SCRIPT = "docker/detect-accelerator.sh"
+SCRIPT = "docker/write-env.sh"
 TOOLS = ("cat", "dirname", "grep", "head", "mktemp", "mv", "rm", "sed", "sh", "tail", "tr")
 
 # What `docker info` knows: every version the runtimes, 25 and later where CDI's files are, 28.2 and
@@ -109,7 +109,7 @@ def detect(bake: Callable[..., BakedProject], tmp_path: Path) -> Callable[..., D
         done = subprocess.run(
             [programs / "sh", script],
             cwd=cwd or project.path,
-            env={"PATH": str(programs), **variables},
+            env={"PATH": str(programs), "CHECKOUT": "", **variables},  # so no number is written
             capture_output=True,
             text=True,
         )
@@ -150,7 +150,7 @@ def test_the_choice_is_right_for(detect, machine, accelerator):
     done = detect(machine)
 
     assert (done.code, done.env) == (0, f"ACCELERATOR={accelerator}\n")
-    assert done.lines[-1] == f"detect-accelerator: wrote ACCELERATOR={accelerator} to .env"
+    assert done.lines[-1] == f"write-env: wrote ACCELERATOR={accelerator} to .env"
 
 
 def test_a_gpu_that_the_engine_cannot_use_is_spoken_of(detect):
@@ -210,6 +210,13 @@ def test_an_unknown_choice_is_refused_in_one_line_and_left_for_its_owner(detect,
     assert len(done.lines) == 1
     assert f"ACCELERATOR={choice} in .env" in done.lines[0]
     assert "write nvidia or cpu" in done.lines[0]
+
+
+def test_escape_sequences_in_the_file_do_not_reach_the_terminal(detect):
+    done = detect(LAPTOP, "ACCELERATOR=\x1b]0;gotcha\x07cpu\x1b[2J\n")
+
+    assert done.code == 64
+    assert not any(character < " " for character in "".join(done.lines))
 
 
 @pytest.mark.parametrize("env", [None, "GPU_IDS=1\n"], ids=["no .env", "an .env"])
