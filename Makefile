@@ -70,6 +70,15 @@ bench: $(installed) $(cli)  ## compare with the guide's way and the bare engine 
 check-compatibility: $(installed)  ## does the index still have what the matrix says? (FULL=cu13-py312: install that line)
 	@$(venv) -m compatibility.check $(if $(FULL),--full '$(FULL)')
 
+.PHONY: gpu-check-pack
+gpu-check-pack: $(installed)  ## make .gpu-check/, which a machine with a GPU needs for gpu-check
+	@$(venv) -m tools.gpu_check.pack .gpu-check
+
+# The machine with the GPU may have no network, so this target makes no .venv.
+.PHONY: gpu-check
+gpu-check:  ## on a machine with an NVIDIA GPU and PyTorch: does the doctor say what the GPU does? (PYTHON=…)
+	@$(PYTHON) .gpu-check/gpu_check/check.py $(ARGS)
+
 .PHONY: docs
 docs: $(installed)  ## write docs/compatibility.md from compatibility/matrix.yaml
 	@$(venv) -m compatibility.docs

@@ -3,7 +3,7 @@
 
     python3 FOLDER/gpu_check/check.py [--pieces FOLDER] [--report FILE] [--only STEP …]
 
-It needs a Python with PyTorch for CUDA; neither Docker nor a network. `make gpu-check` made FOLDER.
+It needs a Python with PyTorch for CUDA; neither Docker nor a network. `make gpu-check-pack` made FOLDER.
 Exit code 1: the doctor and the GPU disagree, or a step failed.
 """
 

@@ -4,7 +4,7 @@ import ctypes
 import json
 import time
 
-KERNELS, STEPS = 40, 1500
+KERNELS, STEPS = 15, 1500
 HEAD = ".version 7.5\n.target sm_75\n.address_size 64\n"
 BODY = """.visible .entry k{number}(.param .u64 p) {{
 .reg .f32 %f<3>; .reg .b64 %rd<3>;
