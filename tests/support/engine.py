@@ -127,8 +127,11 @@ def remove_untagged() -> None:
 
 
 def tidy() -> None:
-    """Remove the images and networks that the tests made; each of them has a name of ours."""
+    """Remove what the tests made: containers that an interrupted test left, then images and networks."""
     docker = DockerClient()
+    for container in docker.container.list(all=True, filters=[("label", PROJECT_LABEL)]):
+        if OURS.match(f"{container.config.labels[PROJECT_LABEL]}_default"):
+            container.remove(force=True, volumes=True)
     images = [image for name in IMAGES for image in docker.image.list(filters=[("reference", name)])]
     docker.image.remove(sorted({image.id for image in images}), force=True)
     remove_untagged()
