@@ -1,5 +1,6 @@
 # What people and CI run here; `make` alone lists it. Needs GNU make 4 and Python 3.11 or newer.
-# Every tool comes from requirements.lock, in a virtual environment of its own.
+# Every tool comes from requirements.lock, in a virtual environment of its own: pip brings uv, and uv the rest, from
+# the index of pip's settings.
 $(if $(filter oneshell,$(.FEATURES)),,$(error needs GNU make 4; on a Mac: brew install make, then gmake))
 .SHELLFLAGS := -euc
 .DELETE_ON_ERROR:
@@ -105,9 +106,13 @@ lock:  ## pin today's versions of the tools in requirements.lock
 # FORCE where the Python below the environment is gone, as after an upgrade of the system.
 $(installed): requirements.lock $(if $(wildcard $(venv)),,FORCE)
 	$(need_python)
-	@echo 'Making .venv from requirements.lock (once; about half a minute) …'
+	@echo 'Making .venv from requirements.lock (once; some seconds) …'
 	@$(PYTHON) -m venv --clear .venv
-	@$(venv) -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	@sed -n '/^uv==/,/[^\]$$/p' requirements.lock \
+	| $(venv) -m pip install --quiet --disable-pip-version-check --require-hashes --requirement /dev/stdin
+	@index=$$($(venv) -m pip config get global.index-url 2>/dev/null || true); index=$${PIP_INDEX_URL:-$$index}; \
+	[ -z "$$index" ] || export UV_DEFAULT_INDEX="$$index"; \
+	UV_SYSTEM_CERTS=1 .venv/bin/uv pip sync --quiet --python .venv --require-hashes requirements.lock
 	@touch $@
 
 # Without npm the tier's own tests decide: they fail where CI is set, and say loudly that they skip elsewhere.
