@@ -6,6 +6,7 @@ import importlib
 import json
 import subprocess
 import sys
+import time
 import venv
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -105,6 +106,30 @@ def test_a_step_that_breaks_is_a_failure_and_the_report_is_written(check, tmp_pa
     assert "- facts: ZeroDivisionError: division by zero" in report.text(1)
 
 
+def test_after_its_time_no_step_is_begun(check, tmp_path):
+    report = check.report.Report()
+
+    check.steps.run("facts", check.steps.Machine(tmp_path, deadline=0), report)
+
+    assert report.failures == ["facts: not begun: the time was over (--seconds)"]
+
+
+def test_a_command_that_takes_too_long_is_ended_with_what_it_started(check, tmp_path):
+    (tmp_path / "environment").mkdir()
+    machine = check.steps.Machine(tmp_path, deadline=0)  # which leaves a second
+
+    done = machine.run("sh", "-c", "sleep 600 & echo $!; wait")
+
+    assert done.returncode < 0
+    assert "no answer within 1 s" in done.stderr
+    for _ in range(50):  # the kernel takes a moment
+        if not Path("/proc", done.stdout.strip()).exists():
+            break
+        time.sleep(0.1)
+    else:
+        pytest.fail("its child still runs")
+
+
 def test_the_environment_leaves_the_machine_s_own_python_as_it_is(check, tmp_path, monkeypatch):
     theirs = tmp_path / "theirs"
     venv.create(theirs)
@@ -114,9 +139,9 @@ def test_the_environment_leaves_the_machine_s_own_python_as_it_is(check, tmp_pat
         (packages / name / "__init__.py").write_text("")
     monkeypatch.setattr(check.environment.site, "getsitepackages", lambda: [str(packages)])
 
-    made = check.environment.make(tmp_path / "made", wheel=None)
+    check.environment.make(tmp_path / "made")
 
-    own = next(made.glob("lib/python3*/site-packages"))
+    own = next((tmp_path / "made").glob("lib/python3*/site-packages"))
     assert sorted(path.name for path in own.iterdir()) == ["other"]
     assert sorted(path.name for path in packages.iterdir()) == ["onnxruntime", "other"]
 

@@ -30,6 +30,7 @@ def main() -> int:
     parser.add_argument("--pieces", type=Path, default=here / "pieces", help="default: beside this folder")
     parser.add_argument("--work", type=Path, help="default: a temporary folder, which is removed")
     parser.add_argument("--report", type=Path, default=Path("gpu-report.md"))
+    parser.add_argument("--seconds", type=int, default=460, help="for all of it; default: 460")
     parser.add_argument("--only", nargs="+", choices=steps.STEPS, default=list(steps.STEPS))
     chosen = parser.parse_args()
 
@@ -38,8 +39,10 @@ def main() -> int:
     work = chosen.work or Path(tempfile.mkdtemp(prefix="gpu-check-"))
     try:
         machine = prepare(here, work, chosen.pieces, report)
+        machine.deadline = begin + chosen.seconds
         for name in chosen.only:
             steps.run(name, machine, report)
+            chosen.report.write_text(report.text(time.monotonic() - begin))  # whoever is killed has this much
     except CannotCheck as error:
         report.fail("preparation", str(error))
     except KeyboardInterrupt:
@@ -56,17 +59,18 @@ def main() -> int:
 def prepare(here: Path, work: Path, pieces: Path, report: Report) -> steps.Machine:
     """Make the environment and copies of the projects; without the pieces, one without ONNX Runtime."""
     work.mkdir(parents=True, exist_ok=True)
+    machine = steps.Machine(work)
     made = work / "environment"
     if not made.exists():
-        wheel = None
+        environment.make(made)
+    if not machine.has_onnxruntime:
         try:
-            wheel = environment.put_together(pieces, work / "wheel")
+            environment.add(made, environment.put_together(pieces, work / "wheel"))
         except CannotCheck as error:
             report.note(f"without ONNX Runtime: {error}")
-        environment.make(made, wheel)
-    for project in (here / "projects").iterdir():
-        shutil.copytree(project, work / "projects" / project.name, dirs_exist_ok=True)
-    return steps.Machine(work)
+    shutil.rmtree(work / "projects", ignore_errors=True)  # a training would go on where the last check ended
+    shutil.copytree(here / "projects", work / "projects")
+    return machine
 
 
 if __name__ == "__main__":

@@ -38,8 +38,8 @@ def put_together(pieces: Path, folder: Path) -> Path:
     return wheel
 
 
-def make(folder: Path, wheel: Path | None) -> Path:
-    """Return an environment with this Python's packages and the wheel's ONNX Runtime, or with none.
+def make(folder: Path) -> None:
+    """Make an environment with this Python's packages, apart from ONNX Runtime.
 
     This Python stays as it is: its packages are hard links, or copies on another file system.
     """
@@ -50,10 +50,12 @@ def make(folder: Path, wheel: Path | None) -> Path:
             copy(packages, target)
     for other in target.glob("onnxruntime*"):
         shutil.rmtree(other) if other.is_dir() else other.unlink()
-    if wheel:
-        with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(target)
-    return folder
+
+
+def add(folder: Path, wheel: Path) -> None:
+    """Unpack a wheel into an environment."""
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(next(folder.glob("lib/python3*/site-packages")))
 
 
 def copy(packages: Path, target: Path) -> None:

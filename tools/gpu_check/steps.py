@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -35,12 +36,17 @@ class Machine:
 
     work: Path
     findings: dict[str, dict[str, dict]] = field(default_factory=dict)  # environment -> check -> finding
+    deadline: float = float("inf")  # on the monotonic clock
+
+    @property
+    def has_onnxruntime(self) -> bool:
+        """Return whether the check's environment has ONNX Runtime."""
+        return any((self.work / "environment").glob("lib/python3*/site-packages/onnxruntime"))
 
     @property
     def environments(self) -> list[str]:
         """Return the environments whose packages are here."""
-        has_onnxruntime = any((self.work / "environment").glob("lib/python3*/site-packages/onnxruntime"))
-        return [name for name in COMPUTES if name == "training" or has_onnxruntime]
+        return [name for name in COMPUTES if name == "training" or self.has_onnxruntime]
 
     @property
     def python(self) -> Path:
@@ -77,15 +83,20 @@ class Machine:
         self, *command: str | Path, folder: Path | None = None, **settings: str
     ) -> subprocess.CompletedProcess[str]:
         """Run a command; one that takes too long has exit code 124."""
-        captured = {"capture_output": True, "text": True, "errors": "replace", "stdin": subprocess.DEVNULL}
+        seconds = max(1, min(SECONDS, self.deadline - time.monotonic()))
+        captured = {"text": True, "errors": "replace", "stdin": subprocess.DEVNULL, "start_new_session": True}
+        captured |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         try:
-            return subprocess.run(
-                command, cwd=folder, env=self.settings(**settings), timeout=SECONDS, **captured
-            )
-        except subprocess.TimeoutExpired:
-            return subprocess.CompletedProcess(command, 124, "", f"no answer within {SECONDS} s")
+            process = subprocess.Popen(command, cwd=folder, env=self.settings(**settings), **captured)
         except OSError as error:
             return subprocess.CompletedProcess(command, 127, "", f"{error.filename}: {error.strerror}")
+        try:
+            output, errors = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # its workers, too
+            output, errors = process.communicate()
+            errors += f"\nno answer within {seconds:.0f} s"
+        return subprocess.CompletedProcess(command, process.returncode, output, errors)
 
     def in_project(self, name: str, *command: str, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run the environment's Python in a project, whose own package it finds."""
@@ -97,6 +108,9 @@ class Machine:
 def run(name: str, machine: Machine, report: Report) -> None:
     """Run a step; what it did not expect is a failure, and the other steps go on."""
     begin = time.monotonic()
+    if begin > machine.deadline:
+        report.fail(name, "not begun: the time was over (--seconds)")
+        return
     print(f"gpu-check: {name} …", file=sys.stderr, flush=True)
     try:
         STEPS[name](machine, report)
@@ -132,6 +146,11 @@ def facts(machine: Machine, report: Report) -> None:
     matrix = doctor_facts(machine, "training")
     if torch["torch"].partition("+")[0] != (wanted := matrix["frameworks"]["torch"]["version"]):
         report.note(f"torch is {torch['torch']}, not {wanted}")
+    majors = int(torch["torch_cuda"].partition(".")[0]), torch["torch_cudnn"] // 10_000
+    if majors != (matrix["cuda"], matrix["cudnn"]):
+        report.note(
+            f"torch is for CUDA {majors[0]} and cuDNN {majors[1]}, not {matrix['cuda']} and {matrix['cudnn']}"
+        )
     if (version := smi.get("driver_version")) and version_tuple(version) < version_tuple(
         matrix["minimum_driver"]
     ):
