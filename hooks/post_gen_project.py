@@ -10,7 +10,7 @@ project = Path.cwd()
 
 # cookiecutter cannot leave out a folder, only its files. rmdir never takes one that holds anything.
 for folder in (
-    *(".github/workflows", ".github", "models", "docs"),
+    *(".github/workflows", ".github", "docker/with-index", "models", "docs"),
     *("kubernetes/base", "kubernetes/overlays/rayjob", "kubernetes/overlays", "kubernetes"),
 ):
     if (project / folder).is_dir() and not any((project / folder).iterdir()):
@@ -30,7 +30,7 @@ login = """
   export PYPI_ACCOUNT=you PYPI_PASSWORD='…'   # or .env, pip.conf, .netrc: README.md, In-house packages"""
 print(f"""
 {project.name} is ready. Next:
-  cd {project.name}{login if (project / "docker/with-index.py").exists() else ""}
+  cd {project.name}{login if (project / "docker/with-index").exists() else ""}
   docker compose run --rm app script.py   # the first time, this builds the image
   docker compose run --rm app pytest      # its tests
   docker compose run --rm app doctor      # does everything agree on this machine?

@@ -1,29 +1,29 @@
-"""Compose hands .env to a build; in a container docker/with-index.py reads it, and must read the same."""
+"""Compose hands .env to a build; in a container docker/with-index reads it, and must read the same."""
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from tests.conftest import TEMPLATE
+from tests.conftest import generate
 
 
 @pytest.fixture(scope="module")
-def with_index(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
-    """docker/with-index.py as a module; a copy, since Python leaves its cache beside what it loads."""
-    path = tmp_path_factory.mktemp("module") / "with_index.py"
-    original = next((TEMPLATE / "{{cookiecutter.project}}/docker").glob("*with-index.py*"))
-    path.write_bytes(original.read_bytes())
-    specification = importlib.util.spec_from_file_location("with_index", path)
-    module = importlib.util.module_from_spec(specification)
-    sys.modules["with_index"] = module  # its dataclasses look there for it
-    specification.loader.exec_module(module)
-    return module
+def with_index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
+    """What docker/with-index reads logins by, as a module."""
+    project = generate(tmp_path_factory.mktemp("module"), private_index="https://pypi.example.com/simple")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(project.path / "docker/with-index")
+        patch.setattr(sys, "dont_write_bytecode", True)
+        yield importlib.import_module("logins")
+        for name in ("logins", "servers"):
+            del sys.modules[name]
 
 
 def compose_reads(folder: Path) -> str:

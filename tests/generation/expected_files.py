@@ -93,7 +93,11 @@ tests/test_training.py
 tests/test_exported.py
 """,
     ("private_index", "https://pypi.example.com:8080/simple"): """
-docker/with-index.py
+docker/with-index/__main__.py
+docker/with-index/asking.py
+docker/with-index/logins.py
+docker/with-index/servers.py
+docker/with-index/settings.py
 """,
     ("scale_out", "ray"): RAY,
     ("scale_out", "ray-and-kubernetes"): RAY
