@@ -19,6 +19,7 @@ from benchmarks.subjects import TEMPLATE, subjects
 from engines.engine import guarded
 
 HERE = Path(__file__).parent
+LAST = TEMPLATE / ".bench/last.json"
 QUESTIONS = {
     "generation": generation.generation,
     "start": starts.start,
@@ -51,15 +52,23 @@ def main(arguments: argparse.Namespace) -> int:
                 except NotMeasured as error:
                     missing.append(f"{name}: {error}")
         finally:
+            if rows:
+                keep(rows, machine, LAST)
             show(rows, machine, arguments.json)
     if arguments.publish:
-        publish(rows, machine)
+        publish(rows, machine, HERE / "README.md", TEMPLATE / "docs/start.svg")
     for line in missing:
         progress.print(f"bench: NOT MEASURED: {line}", style="bold yellow")
     missed = [f"{row.name}: {goal}" for row in rows for goal in row.goals if not row.met(goal)]
     for line in missed:
         progress.print(f"bench: goal missed: {line}", style="bold yellow", highlight=False)
     return 1 if missed or missing else 0
+
+
+def keep(rows: list[Row], machine: dict[str, str | int], path: Path) -> None:
+    """Write every value of a run to a file that git ignores."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(as_data(rows, machine), indent=1) + "\n")
 
 
 def show(rows: list[Row], machine: dict[str, str | int], as_json: bool) -> None:
@@ -72,11 +81,10 @@ def show(rows: list[Row], machine: dict[str, str | int], as_json: bool) -> None:
         console.print(*(f"{name}: {text}" for name, text in machine.items()), sep="\n", highlight=False)
 
 
-def publish(rows: list[Row], machine: dict[str, str | int]) -> None:
-    """Write what the repository shows: the run itself, its table, its picture."""
-    (HERE / "last.json").write_text(json.dumps(as_data(rows, machine), indent=1) + "\n")
-    report.write_table(HERE / "README.md", report.markdown(rows, machine))
-    report.plot(rows, TEMPLATE / "docs/start.svg")
+def publish(rows: list[Row], machine: dict[str, str | int], readme: Path, picture: Path) -> None:
+    """Write what the repository shows of a run: its table and its picture."""
+    report.write_table(readme, report.markdown(rows, machine))
+    report.plot(rows, picture)
 
 
 def at_least_one(text: str) -> int:
@@ -102,6 +110,6 @@ if __name__ == "__main__":
     parser.add_argument(
         "--publish",
         action="store_true",
-        help="also write benchmarks/README.md, benchmarks/last.json and docs/start.svg",
+        help="also write benchmarks/README.md and docs/start.svg",
     )
     sys.exit(guarded(lambda: main(parser.parse_args())))

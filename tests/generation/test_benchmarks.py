@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,8 +11,10 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from benchmarks import builds, editor, report
+from benchmarks.__main__ import LAST, keep, publish
 from benchmarks.measuring import NotMeasured, Rounds, first_line, output, seconds
-from benchmarks.results import FLOOR, GUIDE, PRODUCT, Goal, Row, Spread, as_data, from_data
+from benchmarks.results import FLOOR, GUIDE, PRODUCT, Goal, Row, Spread, as_data
+from benchmarks.starts import FILES, START, START_OF_GUIDE
 from engines.steps import EngineError
 from tests.conftest import TEMPLATE
 
@@ -102,12 +103,13 @@ def test_a_command_that_prints_nothing_has_no_first_line():
         first_line([*PYTHON, "pass"])
 
 
-def test_a_run_survives_being_written_as_json():
+def test_a_run_as_json_has_its_values_ratios_and_goals():
     rows = [row([1.5, 2], [1, 1], Goal(1.05, FLOOR), Goal(64)), Row("size", "MB", {PRODUCT: [3]})]
 
     data = json.loads(json.dumps(as_data(rows, {"processors": 2})))
 
-    assert from_data(data) == rows
+    assert data["machine"] == {"processors": 2}
+    assert [found["values"] for found in data["rows"]] == [found.values for found in rows]
     assert data["rows"][0]["ratios"] == {FLOOR: {"median": 1.75, "low": 1.5, "high": 2.0}}
     assert data["rows"][0]["met"] == [False, True]
 
@@ -162,35 +164,36 @@ def test_what_is_not_on_this_machine_is_named(monkeypatch):
         next(editor.devcontainer(None, Rounds(1, QUIET)))
 
 
-def last() -> dict:
-    """Return the last published run."""
-    return json.loads((TEMPLATE / "benchmarks/last.json").read_text())
+def test_the_published_table_has_the_columns_of_today():
+    assert "| " + " | ".join(report.HEAD) + " |\n" in (TEMPLATE / "benchmarks/README.md").read_text()
 
 
-def test_the_published_table_is_that_of_the_published_run():
-    text = report.markdown(from_data(last()), last()["machine"])
+def test_a_published_run_replaces_the_table_and_the_picture(tmp_path):
+    readme, picture = tmp_path / "README.md", tmp_path / "start.svg"
+    readme.write_text(f"{report.BEGIN}old\n{report.END}")
+    rows = [
+        Row(name.format(files), "s", {PRODUCT: [0.25], way: [0.5]})
+        for files in FILES
+        for name, way in ((START, FLOOR), (START_OF_GUIDE, GUIDE))
+    ]
 
-    assert text in (TEMPLATE / "benchmarks/README.md").read_text()
+    publish(rows, {"processors": 2}, readme, picture)
 
-
-def test_the_published_picture_is_that_of_the_published_run(tmp_path):
-    report.plot(from_data(last()), tmp_path / "start.svg")
-
-    assert labels(tmp_path / "start.svg") == labels(TEMPLATE / "docs/start.svg")
-
-
-def labels(path: Path) -> list[str]:
-    """Return where a picture has its points and its texts."""
-    return [line.strip() for line in path.read_text().splitlines() if "<text" in line or "<use" in line]
+    assert report.markdown(rows, {"processors": 2}) in readme.read_text()
+    assert all(label in picture.read_text() for label in report.LABELS.values())
 
 
-def test_the_published_run_has_five_rounds_of_everything():
-    rows = from_data(last())
+def test_every_value_of_a_run_is_kept(tmp_path):
+    rows = [row([1.5, 2], [1, 1], Goal(1.05, FLOOR))]
 
-    for found in rows:
-        if found.unit != "MB":
-            assert min(len(values) for values in found.values.values()) >= 5, found.name
-    assert {GUIDE, FLOOR} <= {way for found in rows for way in found.values}
+    keep(rows, {"processors": 2}, tmp_path / "new/last.json")
+
+    kept = json.loads((tmp_path / "new/last.json").read_text())
+    assert kept == json.loads(json.dumps(as_data(rows, {"processors": 2})))
+
+
+def test_git_ignores_the_kept_values():
+    assert f"{LAST.parent.name}/" in (TEMPLATE / ".gitignore").read_text().splitlines()
 
 
 def test_a_table_is_written_between_its_two_marks_alone(tmp_path):
