@@ -20,6 +20,7 @@ GITHUB = TEMPLATE / ".github"
 WORKFLOWS = sorted(GITHUB.glob("workflows/*"))
 ZIZMOR = [Path(sysconfig.get_path("scripts")) / "zizmor", "--offline", "--no-progress", "--quiet"]
 VERSION = tomllib.loads((TEMPLATE / "pyproject.toml").read_text())["project"]["version"]
+PIN = re.compile(r"uses: (\S+)@([0-9a-f]{40}) # (v[\d.]+)")
 CHANGELOG = """\
 # Changelog
 
@@ -104,6 +105,26 @@ def test_github_can_read_its_files(schema, files):
         sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}", *paths
     )
     assert status == 0, output
+
+
+def test_a_token_may_read_and_two_jobs_write_one_thing_each():
+    """zizmor passes write-all in a workflow of one job."""
+    loaded = [yaml.safe_load(file.read_text()) for file in WORKFLOWS]
+    jobs = {name: job.get("permissions", {}) for data in loaded for name, job in data["jobs"].items()}
+    writing = {name: granted for name, granted in jobs.items() if "write" in str(granted)}
+
+    assert writing == {"release": {"contents": "write"}, "report": {"issues": "write"}}
+    assert all(data["permissions"] in ({}, {"contents": "read"}) for data in loaded)
+
+
+def test_a_generated_workflow_pins_what_ours_pin():
+    """Dependabot renews ours; the file of the template it cannot find."""
+    (generated,) = (TEMPLATE / "{{cookiecutter.project}}/.github/workflows").iterdir()
+    ours = {match.groups() for file in WORKFLOWS for match in PIN.finditer(file.read_text())}
+    theirs = {match.groups() for match in PIN.finditer(generated.read_text())}
+
+    assert theirs
+    assert theirs <= ours
 
 
 def test_release_notes_are_the_section_of_the_version():
