@@ -1,6 +1,6 @@
 # What people and CI run here; `make` alone lists it. Needs GNU make 4 and Python 3.11 or newer.
-# Every tool comes from requirements.lock, in a virtual environment of its own: pip brings uv, and uv the rest, from
-# the index of pip's settings.
+# Every tool comes from requirements.lock, in a virtual environment of its own: pip brings uv, and uv the rest, with
+# pip's settings.
 $(if $(filter oneshell,$(.FEATURES)),,$(error needs GNU make 4; on a Mac: brew install make, then gmake))
 .SHELLFLAGS := -euc
 .DELETE_ON_ERROR:
@@ -108,11 +108,7 @@ $(installed): requirements.lock $(if $(wildcard $(venv)),,FORCE)
 	$(need_python)
 	@echo 'Making .venv from requirements.lock (once; some seconds) …'
 	@$(PYTHON) -m venv --clear .venv
-	@sed -n '/^uv==/,/[^\]$$/p' requirements.lock \
-	| $(venv) -m pip install --quiet --disable-pip-version-check --require-hashes --requirement /dev/stdin
-	@index=$$($(venv) -m pip config get global.index-url 2>/dev/null || true); index=$${PIP_INDEX_URL:-$$index}; \
-	[ -z "$$index" ] || export UV_DEFAULT_INDEX="$$index"; \
-	UV_SYSTEM_CERTS=1 .venv/bin/uv pip sync --quiet --python .venv --require-hashes requirements.lock
+	@$(venv) -m tools.install
 	@touch $@
 
 # Without npm the tier's own tests decide: they fail where CI is set, and say loudly that they skip elsewhere.

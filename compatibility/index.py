@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +19,8 @@ from pypi_simple import PYPI_SIMPLE_ENDPOINT, DistributionPackage, NoSuchProject
 from remotezip import RemoteZip, RemoteZipError
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
+
+from tools.install import pip_settings
 
 UV = Path(sys.executable).with_name("uv")
 SECONDS = 60
@@ -183,16 +184,6 @@ def users_index() -> Index:
     if proxy := pip.get("proxy"):
         session.proxies = {"http": proxy, "https": proxy}
     return Index(url, session)
-
-
-def pip_settings() -> Mapping[str, str]:
-    """Return what pip was told in its files and its environment: `{"index-url": …}`; the environment wins."""
-    listed = subprocess.run(
-        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True
-    ).stdout
-    found = re.findall(r"^(:env:|global|install)\.([a-z-]+)=(.+)$", listed, re.MULTILINE)
-    ordered = sorted(found, key=lambda setting: ("global", "install", ":env:").index(setting[0]))
-    return {name: ast.literal_eval(value) for _, name, value in ordered}
 
 
 def without_password(text: str) -> str:

@@ -1,0 +1,66 @@
+"""Install what requirements.lock pins into this Python's environment, by the uv that is pinned there."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+LOCK = Path("requirements.lock")
+PIP = [sys.executable, "-m", "pip"]
+# uv reads its own variables and none of pip's settings; with hashes, any of the indexes may serve a package
+UV_VARIABLES = {
+    "index-url": "UV_DEFAULT_INDEX",
+    "extra-index-url": "UV_INDEX",
+    "find-links": "UV_FIND_LINKS",
+    "trusted-host": "UV_INSECURE_HOST",
+    "proxy": "ALL_PROXY",
+    "cert": "SSL_CERT_FILE",
+}
+
+
+def main() -> int:
+    """Install uv by pip, then everything by uv, and return the exit status."""
+    pip_options = ["--quiet", "--disable-pip-version-check", "--require-hashes", "--requirement"]
+    with tempfile.TemporaryDirectory() as folder:
+        only_uv = Path(folder, "uv.txt")
+        only_uv.write_text(pin("uv", LOCK.read_text(encoding="utf-8")), encoding="utf-8")
+        by_pip = subprocess.run([*PIP, "install", *pip_options, only_uv])
+    if by_pip.returncode:
+        return by_pip.returncode
+    uv = [Path(sys.executable).with_name("uv"), "pip", "install", "--quiet", "--python", sys.executable]
+    # --system-certs: as pip does, trust what the machine trusts
+    uv += ["--system-certs", "--index-strategy", "unsafe-best-match"]
+    uv += ["--require-hashes", "--requirement", LOCK]
+    return subprocess.run(uv, env=uv_environment(pip_settings())).returncode
+
+
+def pin(name: str, lock: str) -> str:
+    """Return the lines of a package in a lock file: its version and its hashes."""
+    return re.search(rf"^{name}==.*\n(?: .*\n)*", lock, re.MULTILINE)[0]
+
+
+def uv_environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """Return this process's environment and, where it does not say otherwise, pip's settings for uv."""
+    found = {}
+    for name, variable in UV_VARIABLES.items():
+        if name in settings:
+            found[variable] = ("," if name == "find-links" else " ").join(settings[name].split())
+    return {**found, **os.environ}
+
+
+def pip_settings() -> Mapping[str, str]:
+    """Return what pip was told in its files and its environment: `{"index-url": …}`; the environment wins."""
+    listed = subprocess.run([*PIP, "config", "list"], capture_output=True, text=True).stdout
+    found = re.findall(r"^(:env:|global|install)\.([a-z-]+)=(.+)$", listed, re.MULTILINE)
+    ordered = sorted(found, key=lambda setting: ("global", "install", ":env:").index(setting[0]))
+    return {name: ast.literal_eval(value) for _, name, value in ordered}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
