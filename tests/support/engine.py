@@ -38,7 +38,7 @@ IMAGES = (
     "vsc-capy-*",
 )
 OURS = re.compile(
-    r"capy-(test|index|copy|first|ci|dev|env-[a-z-]+?)(-devcontainer-[a-z]+)?(-gw\d+)?(-\d+)?_default"
+    r"capy-(test|index|copy|first|ci|dev|env-[a-z-]+?)(-devcontainer-[a-z]+)?(-gw\d+)?(-\d+)?(-ray(-local)?)?_default"
 )
 INDEX = ("PYPI_ACCOUNT", "PYPI_PASSWORD", "PYPI_TRUSTED_HOST", "PUBLIC_INDEX_URL", "PIP_CONF", "NETRC")
 PROJECT_LABEL = "com.docker.compose.project"  # Compose gives it to each image that it builds
