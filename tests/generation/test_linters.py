@@ -92,7 +92,7 @@ LINTERS = {
     "zizmor on the workflow": Linter(
         [PROGRAMS / "zizmor", "--offline", "--no-progress", "--quiet"],
         [".github/workflows/*.yaml"],
-        ("@08c6903cd8c0fde910a37f88322edcfb5dd907a8 # v5.0.0", "@v5"),
+        ("@de0fac2e4500dabe0009e67214ff5f5447ce83dd # v6.0.2", "@v5"),
         "unpinned-uses",
     ),
     "our schema of devcontainer.json": Linter(
