@@ -32,7 +32,7 @@ demo: $(installed)  ## from nothing to a picture: generate a project, build its 
 .PHONY: test
 test: lint $(installed) $(cli)  ## what must pass before a push: lint, then the tests (ARGS="-k name" for some)
 ifdef ARGS
-	$(venv) -m pytest $(ARGS)
+	$(venv) -m pytest -m 'not nightly' $(ARGS)
 else
 	$(call run_tests,not nightly)
 endif
@@ -43,9 +43,12 @@ test-all: lint $(installed) $(cli)  ## every test that there is, for a night or 
 
 # Two workers share the engine; what looks at the whole of it runs alone, at the end.
 define run_tests
-	$(venv) -m pytest tests/generation --numprocesses auto -m '$1'
-	$(venv) -m pytest tests/devcontainer tests/engine --numprocesses 2 --dist loadfile --no-loadscope-reorder -m '($1) and not serial'
-	$(venv) -m pytest tests/engine tests/devcontainer -m '($1) and serial'
+	status=0; \
+	$(venv) -m pytest tests/generation --numprocesses auto -m '$1' || status=1; \
+	$(venv) -m pytest tests/devcontainer tests/engine --numprocesses 2 --dist loadfile --no-loadscope-reorder \
+		-m '($1) and not serial' || status=1; \
+	$(venv) -m pytest tests/engine tests/devcontainer -m '($1) and serial' || status=1; \
+	exit $$status
 endef
 
 # The template's Jinja files cannot be linted here; tests/generation lints what they become.
@@ -56,7 +59,7 @@ lint: $(installed)  ## check this repository's own Python and shell code
 	@echo shellcheck: every file that begins like a shell script
 	@$(shell_scripts) | tr '\n' '\0' | xargs -0 .venv/bin/shellcheck
 
-shell_scripts := find . \( -name .git -o -name .venv -o -name node_modules -o -path ./demo -o -path '*/docker/uv.sh' \) -prune -o -type f \
+shell_scripts := find . \( -name .git -o -name .venv -o -name node_modules -o -path ./demo -o -path ./.gpu-check -o -path '*/docker/uv.sh' \) -prune -o -type f \
 	-exec awk 'FNR == 1 && /^\#!.*[\/ ](ba|da)?sh( |$$)/ { print FILENAME } { nextfile }' {} +
 
 .PHONY: pictures
@@ -78,6 +81,8 @@ gpu-check-pack: $(installed)  ## make .gpu-check/, which a machine with a GPU ne
 # The machine with the GPU may have no network, so this target makes no .venv.
 .PHONY: gpu-check
 gpu-check:  ## on a machine with an NVIDIA GPU and PyTorch: does the doctor say what the GPU does? (PYTHON=…)
+	@[ -e .gpu-check ] || { echo 'make: there is no .gpu-check here: first `make gpu-check-pack` where there is a' \
+		'package index, then copy that folder here' >&2; exit 1; }
 	@$(PYTHON) .gpu-check/gpu_check/check.py $(ARGS)
 
 .PHONY: docs

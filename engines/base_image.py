@@ -82,8 +82,9 @@ def stand_in(wanted: str, reason: str, engine: Engine) -> str:
         raise EngineError(f"{wanted} cannot be pulled ({reason}); {needs}")
     with locked():
         archive = root_file_system()
-    changes = [f"ENV PATH={PATH}", 'CMD ["bash"]', "LABEL capy-template.stand-in=true"]
-    engine.docker("import", *(f"--change={change}" for change in changes), archive, name)
+        if not present(name, engine):  # another process may have made it meanwhile
+            changes = [f"ENV PATH={PATH}", 'CMD ["bash"]', "LABEL capy-template.stand-in=true"]
+            engine.docker("import", *(f"--change={change}" for change in changes), archive, name)
     return name
 
 

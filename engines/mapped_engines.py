@@ -3,7 +3,9 @@
 Each is lent for the length of a `with` block, with a user that is made for it and removed again.
 """
 
+import grp
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -154,14 +156,12 @@ def make_user(name: str) -> tuple[int, int]:
     Raises EngineError with useradd's own words.
     """
     subprocess.run(["userdel", name], check=False, capture_output=True)  # of a run that was killed
-    done = subprocess.run(
-        ["useradd", "--no-log-init", "--no-create-home", "--user-group", name],
-        capture_output=True,
-        text=True,
-    )
+    taken = {entry.pw_uid for entry in pwd.getpwall()} | {entry.gr_gid for entry in grp.getgrall()}
+    uid = next(number for number in range(20_000, 60_000) if number not in taken)  # the group's number, too
+    command = ["useradd", "--no-log-init", "--no-create-home", "--user-group", "--uid", str(uid), name]
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise EngineError(f"the user {name} could not be made: {done.stderr.strip()}")
     ranges = [line.split(":") for line in Path("/etc/subuid").read_text().splitlines()]
     first = next(int(begin) for who, begin, _ in ranges if who == name)
-    uid = int(subprocess.run(["id", "-u", name], capture_output=True, text=True, check=True).stdout)
     return uid, first

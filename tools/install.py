@@ -37,7 +37,10 @@ def main() -> int:
     # --system-certs: as pip does, trust what the machine trusts
     uv += ["--system-certs", "--index-strategy", "unsafe-best-match"]
     uv += ["--require-hashes", "--requirement", LOCK]
-    return subprocess.run(uv, env=uv_environment(pip_settings())).returncode
+    settings = pip_settings()
+    if settings.get("no-index") in ("1", "true", "yes", "on"):  # uv has no variable for it
+        uv.append("--no-index")
+    return subprocess.run(uv, env=uv_environment(settings)).returncode
 
 
 def pin(name: str, lock: str) -> str:

@@ -99,7 +99,9 @@ def opened(user: HostUser, project: BakedProject, *options: str) -> Iterator[Dev
 def close(project: BakedProject) -> None:
     """Remove the dev container that the project has with its settings, and its volumes."""
     files = ["--file", "compose.yaml", "--file", ".devcontainer/compose.yaml"]
-    project.run("docker", "compose", *files, "down", "--volumes", "--remove-orphans")
+    # the users have no CHECKOUT of the workers
+    command = ["env", "--unset=CHECKOUT", "docker", "compose", *files]
+    project.run(*command, "down", "--volumes", "--remove-orphans")
 
 
 def up(user: HostUser, project: BakedProject, *options: str) -> DevContainer:

@@ -1,4 +1,4 @@
-"""The private engine of tools/: it comes up, survives accidents, goes away, says what fails."""
+"""The private engine of engines/: it comes up, survives accidents, goes away, says what fails."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ import pytest
 
 from engines import debian, engine, gpu_engine
 from engines.daemon import Daemon
-from engines.steps import EngineError
+from engines.steps import EngineError, locked
 
 HOOK = Path(__file__).parent.parent / "support" / "nvidia-container-runtime-hook"
 
@@ -32,7 +32,8 @@ def daemon(debian_and_root: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[D
     """Stand in for the session's private engine with one that the test may break."""
     second = gpu_engine.second_daemon("tooltest")
     gpu_engine.stop_gpu_engine("tooltest")
-    gpu_engine.make_bridge(second.bridge)
+    with locked():  # two workers must not take the same address
+        gpu_engine.make_bridge(second.bridge)
     monkeypatch.setattr(engine, "PRIVATE", second)
     monkeypatch.setenv("DOCKER_HOST", second.url)  # so the machine's own engine is not asked
     yield second
@@ -230,15 +231,12 @@ def test_ctrl_c_prints_no_traceback(capsys):
     assert "interrupted" in the_line(capsys)
 
 
-def test_a_group_can_be_lent_the_engine(daemon, tmp_path_factory):
+def test_a_group_can_be_lent_the_engine(daemon, open_folder):
     up = engine.find_or_start()
-    folder = tmp_path_factory.getbasetemp() / "lent"
-    for closed in (folder.parent, folder.parent.parent):
-        closed.chmod(0o755)
 
     socket = Path(up.host.removeprefix("unix://"))
     as_other = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", "docker"]
-    with engine.lend(up, 12345, folder) as lent:
+    with engine.lend(up, 12345, open_folder) as lent:
         for asked in (["version"], ["compose", "version"], ["buildx", "ls"]):
             subprocess.run([*as_other, *asked], env={**os.environ, **lent}, check=True, capture_output=True)
 

@@ -7,8 +7,9 @@ import pytest
 from tests.support.engine import change_owner
 
 
-def test_the_first_command_after_cookiecutter_needs_no_setting(base, bake):
+def test_the_first_command_after_cookiecutter_needs_no_setting(base, bake, monkeypatch):
     """Only the stand-in's BASE_IMAGE and the network's CA_BUNDLE are set, where this machine needs them."""
+    monkeypatch.delenv("CHECKOUT", raising=False)  # the workers' own
     project = bake(project="capy-first")
 
     done = project.run("docker", "compose", "run", "--rm", "app", "script.py")

@@ -195,12 +195,9 @@ def test_on_a_rootless_engine_root_is_its_user(engine, light_image, hardened, ro
 
 
 def test_where_user_ids_are_remapped_it_takes_userns_mode_host(
-    engine, light_image, hardened, rows, tmp_path_factory, pytestconfig
+    engine, light_image, hardened, rows, open_folder, pytestconfig
 ):
-    folder = tmp_path_factory.getbasetemp() / "remapped"
-    for closed in (folder.parent.parent, folder.parent):
-        closed.chmod(0o755)
-    folder.mkdir()
+    folder = open_folder
     os.chown(folder, 1234, 5678)
     try:
         with remapped_engine("remaptest", "capy-remap") as remapped:

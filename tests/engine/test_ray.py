@@ -364,6 +364,7 @@ def test_a_worker_and_the_head_stop_in_order_and_soon(cluster, pytestconfig):
     )
 
 
+@pytest.mark.nightly
 def test_workers_find_a_new_head_and_the_next_script_runs(cluster, pytestconfig):
     assert cluster.compose("up", "--detach", "--wait").returncode == 0
     cluster.wait_for_machines()

@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ OURS = re.compile(
 )
 INDEX = ("PYPI_ACCOUNT", "PYPI_PASSWORD", "PYPI_TRUSTED_HOST", "PUBLIC_INDEX_URL", "PIP_CONF", "NETRC")
 PROJECT_LABEL = "com.docker.compose.project"  # Compose gives it to each image that it builds
+FOLDER_LABEL = "com.docker.compose.project.working_dir"
 STARTED = pytest.StashKey[bool]()
 WAS_UP = pytest.StashKey[bool]()
 
@@ -89,7 +91,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """After all workers: remove what the tests made; stop the private engine unless it was up before."""
-    if WORKER or not config.stash.get(ENGINE_USED, False):
+    used = config.stash.get(ENGINE_USED, False) or not config.stash.get(
+        WAS_UP, True
+    )  # Ctrl-C: workers say nothing
+    if WORKER or not used:
         return
     found = running_or_none()
     if found is None:
@@ -97,9 +102,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in found.env.items():
             patch.setenv(name, value)
-        tidy()
-    if found.private and not config.stash[WAS_UP]:
-        stop()
+        try:
+            tidy()
+        finally:
+            if found.private and not config.stash[WAS_UP]:
+                stop()
 
 
 def running_or_none() -> Engine | None:
@@ -130,8 +137,14 @@ def tidy() -> None:
     """Remove what the tests made: containers that an interrupted test left, then images and networks."""
     docker = DockerClient()
     for container in docker.container.list(all=True, filters=[("label", PROJECT_LABEL)]):
-        if OURS.match(f"{container.config.labels[PROJECT_LABEL]}_default"):
+        labels = container.config.labels
+        folder = Path(labels.get(FOLDER_LABEL, "/")).resolve()
+        is_a_test_s = folder.is_relative_to(Path(tempfile.gettempdir()).resolve())
+        if is_a_test_s and OURS.match(f"{labels[PROJECT_LABEL]}_default"):
             container.remove(force=True, volumes=True)
+    for volume in docker.volume.list(filters=[("label", PROJECT_LABEL)]):
+        if OURS.match(f"{volume.labels[PROJECT_LABEL]}_default"):
+            volume.remove()
     images = [image for name in IMAGES for image in docker.image.list(filters=[("reference", name)])]
     docker.image.remove(sorted({image.id for image in images}), force=True)
     remove_untagged()
@@ -208,6 +221,15 @@ def change_owner(path: Path, uid: int, gid: int, image: str) -> None:
         ]
         command += ["-R", f"{uid}:{gid}", "/x"]
     subprocess.run(command, check=True)
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """An empty folder that every user can reach; pytest's own are closed to others."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
+        path = Path(name)
+        path.chmod(0o755)
+        yield path
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -21,13 +22,13 @@ from engines.engine import Engine
 from engines.steps import cache
 from tests.conftest import BakedProject
 from tests.support.engine import give_up
-from tests.support.workers import image_of, report
+from tests.support.workers import CHECKOUT, image_of, report
 
 INDEX = "https://download.pytorch.org/whl/cpu"
 STAND_IN_VERSION = "2.13.0"
 # What compose needs to build and to run beside a server on this machine's loopback.
 ON_THE_HOST = "services: {app: {network_mode: host, build: {network: host}}}\n"
-NGC_STAND_IN, CUDA_STAND_IN = "capy-env-ngc-stand-in", "capy-env-cuda-stand-in"
+NGC_STAND_IN, CUDA_STAND_IN = f"capy-env-ngc-stand-in{CHECKOUT}", f"capy-env-cuda-stand-in{CHECKOUT}"
 CUDNN_PARTS = ("graph", "ops", "cnn", "adv", "heuristic", "engines_precompiled", "engines_runtime_compiled")
 CUDA_LIBRARIES = [
     *("libcublas.so.13", "libcublasLt.so.13", "libcudart.so.13", "libcufft.so.12", "libcurand.so.10"),
@@ -67,7 +68,9 @@ def pytorch(engine: Engine, pytestconfig: pytest.Config) -> Iterator[PyTorch]:
         yield PyTorch(INDEX)
         return
     folder = cache() / "pytorch-index"
-    wheel = cpu_wheel(folder / "torch", pytestconfig)
+    with (cache() / "pytorch-index.lock").open("w") as lock:  # pip's last step is a plain copy
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        wheel = cpu_wheel(folder / "torch", pytestconfig)
     report(pytestconfig, f"STAND-IN: every line has {wheel.name}, not its own PyTorch from {INDEX}: {why}")
     handler = partial(Quiet, directory=str(folder))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:

@@ -28,6 +28,16 @@ def image_of(project: str, accelerator: str = "cpu") -> str:
     return f"{project}{CHECKOUT}:{accelerator}"
 
 
+# The longest first, so that no worker ends with one of them alone.
+LONGEST = ("devcontainer", "test_ray", "test_environments", "test_private_index")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files that take longest first."""
+    ranks = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: min((ranks[name] for name in LONGEST if name in item.nodeid), default=9))
+
+
 class ByFile(LoadFileScheduling):
     """Keep a file's tests on one worker, and all of the dev container's, which share users of the host."""
 
@@ -36,6 +46,7 @@ class ByFile(LoadFileScheduling):
         return "devcontainer" if "/devcontainer/" in file else file
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log) -> ByFile | None:
     """Schedule `--dist loadfile` as above."""
     return ByFile(config, log) if config.getvalue("dist") == "loadfile" else None

@@ -289,9 +289,7 @@ def findings(machine: Machine, name: str, **settings: str) -> dict[str, dict]:
 
 def doctor_program(machine: Machine, name: str) -> Path:
     """Return what Python runs as the project's doctor; environment.json lies beside it, as in the image."""
-    docker = machine.project(name) / "docker"
-    folder = docker / "doctor"
-    return folder if folder.is_dir() else docker / "doctor.py"
+    return machine.project(name) / "docker/doctor"
 
 
 def doctor_facts(machine: Machine, name: str) -> dict:

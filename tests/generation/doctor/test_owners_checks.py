@@ -50,6 +50,20 @@ def test_a_check_of_the_owner_runs_after_ours(findings):
     ]
 
 
+def test_what_the_file_imports_is_no_check_of_the_owner_s(findings):
+    code, found = findings("from subprocess import check_output\nfrom doctor.packages import check_python\n")
+
+    assert (code, [f["check"] for f in found]) == (0, ["ours"])
+
+
+def test_a_path_among_the_words_of_a_finding_is_json_too(findings):
+    imports = "from pathlib import Path\nfrom doctor import ok\n"
+
+    _, found = findings(f"{imports}def check_data(facts):\n    yield ok(Path('/data'))\n")
+
+    assert found[-1]["found"] == "/data"
+
+
 def test_a_problem_of_the_owner_fails_the_doctor(findings):
     code, found = findings(
         "from doctor import problem\n"

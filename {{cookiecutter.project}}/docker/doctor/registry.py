@@ -13,8 +13,7 @@ from . import computing, folders, gpu, libraries, packages
 from .facts import Facts
 from .findings import Finding, Findings, ok, problem, skipped
 
-# Beside this folder, in the image and in the project: the image's copy is root's, as the doctor is,
-# so a `docker exec` as root runs nothing that another user wrote.
+# Beside this folder, in the image and in the project: the image's copy is root's, as the doctor is.
 OWNERS_CHECKS = Path(__file__).resolve().parent.parent / "checks.py"
 CORRECT = "correct docker/checks.py; docker compose build"
 
@@ -96,5 +95,7 @@ def owners_checks() -> list[Check]:
     return [
         Check(value, repair=CORRECT)
         for name, value in vars(module).items()
-        if name.startswith("check_") and isinstance(value, FunctionType)
+        if name.startswith("check_")
+        and isinstance(value, FunctionType)
+        and value.__module__ == module.__name__  # not one that it imports, as check_output
     ]

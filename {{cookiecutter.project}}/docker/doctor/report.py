@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     if chosen.json:
-        print(json.dumps([asdict(finding) for finding in findings], indent=2))
+        print(json.dumps([asdict(finding) for finding in findings], indent=2, default=str))
     else:
         print("\n".join(table(facts, findings)))
     return int(any(finding.status == "problem" for finding in findings))
