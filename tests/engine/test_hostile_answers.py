@@ -95,7 +95,7 @@ ANSWERS = {
     ),
 }
 COMPOSE_FILES = ("compose*.yaml", "docker/*.yaml", ".devcontainer/compose.yaml")
-BY_COMPOSE = 10  # projects of each question, since each takes 0.1 s
+BY_COMPOSE = 10  # every tenth project, since Compose takes 0.1 s for each
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,6 @@ def counts(pytestconfig: pytest.Config) -> Iterator[Counter]:
 @pytest.mark.parametrize("share", [5, pytest.param(1, marks=pytest.mark.nightly)], ids=["a fifth", "all"])
 def test_a_hostile_answer_is_refused_or_harmless(engine, question, share, counts, tmp_path, monkeypatch):
     number, answers = ANSWERS[question]
-    by_compose = iter(range(BY_COMPOSE))
     here = tmp_path / "here"
     here.mkdir()
     monkeypatch.chdir(here)
@@ -138,7 +137,7 @@ def test_a_hostile_answer_is_refused_or_harmless(engine, question, share, counts
             counts["refused by cookiecutter"] += 1
         else:
             look_at(project)
-            if next(by_compose, None) is not None:
+            if counts["generated"] % BY_COMPOSE == 0:
                 assert_compose_reads(project)
             shutil.rmtree(project)
             counts["generated"] += 1
