@@ -21,6 +21,7 @@ pytest_plugins = [
     "tests.support.engine",
     "tests.support.stand_ins",
     "tests.support.light_project",
+    "tests.support.lost_layer",
 ]
 
 TEMPLATE = Path(__file__).resolve().parent.parent

@@ -27,7 +27,7 @@ from tests.conftest import BakedProject, generate
 from tests.support.workers import CHECKOUT, ENGINE_USED, WORKER, image_of, report
 
 CPU_BASE = "ubuntu:24.04"
-# What the tests make, removed at the end. The engine's build cache stays.
+# What the tests make, removed at the end.
 IMAGES = (
     "capy-test*",
     "capy-index*",
@@ -41,6 +41,7 @@ IMAGES = (
 OURS = re.compile(
     r"capy-(test|index|copy|first|ci|dev|env-[a-z-]+?)(-devcontainer-[a-z]+)?(-gw\d+)?(-\d+)?(-ray(-local)?)?_default"
 )
+BUILD_CACHE = "12GB"  # each run of the tests adds some 4 GB
 INDEX = ("PYPI_ACCOUNT", "PYPI_PASSWORD", "PYPI_TRUSTED_HOST", "PUBLIC_INDEX_URL", "PIP_CONF", "NETRC")
 PROJECT_LABEL = "com.docker.compose.project"  # Compose gives it to each image that it builds
 FOLDER_LABEL = "com.docker.compose.project.working_dir"
@@ -104,6 +105,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
             patch.setenv(name, value)
         try:
             tidy()
+            if found.private:
+                found.docker("buildx", "prune", "--force", "--max-used-space", BUILD_CACHE)
         finally:
             if found.private and not config.stash[WAS_UP]:
                 stop()

@@ -1,0 +1,34 @@
+"""A layer that the engine lost fails each build on it, until tests/support/lost_layer.py has seen it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from engines.engine import Engine
+from tests.support.lost_layer import LOST, forget
+
+
+def test_a_step_without_its_layer_is_made_again(engine: Engine, tmp_path: Path, pytestconfig: pytest.Config):
+    if not engine.private:
+        pytest.skip("only the private engine's layers may be removed by hand")
+    (tmp_path / tmp_path.name).write_text("a layer that no other test has")
+    (tmp_path / "Dockerfile").write_text("FROM scratch AS lost\nCOPY . /lost/\nFROM lost\nCOPY . /again\n")
+
+    def build(*options: str) -> subprocess.CompletedProcess[str]:
+        command = ["docker", "buildx", "build", "--output", "type=cacheonly", *options, tmp_path]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    assert build("--target", "lost").returncode == 0
+    data = Path(engine.docker("info", "--format", "{{.DockerRootDir}}"))
+    (layer,) = [file.parents[2] for file in data.glob(f"overlay2/*/diff/lost/{tmp_path.name}")]
+    shutil.rmtree(layer)
+    failed = build()
+    forget(LOST.search(failed.stderr)[1])
+
+    assert re.search(pytestconfig.getini("only_rerun")[0], failed.stderr)
+    assert build().returncode == 0

@@ -1,0 +1,35 @@
+"""Docker Engine can lose a layer of its build cache: a test that meets this runs again, and the report says so.
+
+With the graph drivers, garbage collection during a build removes layers that the build still needs
+(github.com/moby/buildkit/issues/5469). Each later build that finds the step in the cache then fails, too.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+import pytest
+
+from tests.support.workers import report as say
+
+LOST = re.compile(r"failed to prepare (\w+) as \w+: .*: no such file or directory")
+
+
+def pytest_exception_interact(node: pytest.Item, call: pytest.CallInfo, report: pytest.TestReport) -> None:
+    """Remove a step without its layer from the build cache, before pytest runs the test again."""
+    if lost := LOST.search(str(call.excinfo.value)):
+        forget(lost[1])
+        say(
+            node.config,
+            f"ENGINE FAULT: the engine lost a layer of its build cache under {report.nodeid}: run again",
+        )
+
+
+def forget(record: str) -> None:
+    """Remove one record of the build cache."""
+    subprocess.run(
+        ["docker", "buildx", "prune", "--force", "--all", "--filter", f"id={record}"],
+        check=True,
+        capture_output=True,
+    )
