@@ -1,4 +1,4 @@
-"""Docker Engine can lose a layer of its build cache: a test that meets this runs again, and the report says so.
+"""Docker Engine can lose a layer of its build cache: a test that meets it runs again, and the report says so.
 
 With the graph drivers, garbage collection during a build removes layers that the build still needs
 (github.com/moby/buildkit/issues/5469). Each later build that finds the step in the cache then fails, too.
