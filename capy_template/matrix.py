@@ -16,6 +16,9 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MATRIX = Path(__file__).resolve().parent.parent / "compatibility" / "matrix.yaml"
 # The frameworks whose CUDA must agree; the other packages only have to be there.
 FRAMEWORKS = ("onnxruntime", "torch")
+# Each has a build for every accelerator, so it is pinned in the extras `nvidia` and `cpu`.
+IN_EXTRAS = (*FRAMEWORKS, "torchvision")
+OPENCVS = tuple(f"opencv-{kind}python{end}" for kind in ("", "contrib-") for end in ("-headless", ""))
 # How a package of the matrix is called on the index, where that is not its name there.
 DISTRIBUTIONS = {"opencv": "opencv-python-headless", "scikit_learn": "scikit-learn"}
 SHARED_MEMORY_MIB = 1024  # below this, a loader with several workers stops sooner or later
@@ -40,6 +43,8 @@ class Stack:
     dependencies: tuple[str, ...]  # for every accelerator
     nvidia: tuple[str, ...]  # the extra for a GPU
     cpu: tuple[str, ...]  # the extra without one
+    overrides: tuple[str, ...]  # what uv installs, whatever a package asks for
+    exclusions: tuple[str, ...]  # what uv never installs, whatever a package asks for
     shm_size: str | None  # of /dev/shm, as Compose writes it
     facts: dict[str, Any]  # the line's facts without their sources
     sources: dict[str, dict[str, str]]  # of each fact: how it is known, text, url, date
@@ -47,6 +52,11 @@ class Stack:
     def has(self, package: str) -> bool:
         """Return whether the environment holds a package of the matrix."""
         return package in self.packages
+
+    @property
+    def python_limit(self) -> str:
+        """Return the first Python that the line has no wheels for."""
+        return f"3.{int(self.facts['highest_python'].split('.')[1]) + 1}"
 
     @property
     def doctor(self) -> dict[str, Any]:
@@ -103,10 +113,12 @@ def stack(environment: str, line: str) -> Stack:
         nvidia_image=facts[image],
         cpu_image=facts["cpu_image"],
         dependencies=tuple(
-            DISTRIBUTIONS.get(name, name) + facts[name] for name in use["packages"] if name not in FRAMEWORKS
+            DISTRIBUTIONS.get(name, name) + facts[name] for name in use["packages"] if name not in IN_EXTRAS
         ),
         nvidia=nvidia,
         cpu=cpu,
+        overrides=overrides(use, facts),
+        exclusions=tuple(name for name in OPENCVS if name != DISTRIBUTIONS["opencv"]),
         shm_size=use.get("shm_size"),
         facts=facts,
         sources={
@@ -136,15 +148,34 @@ def extras(use: dict[str, Any], facts: dict[str, Any]) -> tuple[tuple[str, ...],
     """Return the requirements of the extras `nvidia` and `cpu` for an environment of the matrix."""
     nvidia, cpu = [], []
     for name in use["packages"]:
-        if name == "torch":
-            cpu.append(f"torch=={facts['torch']}")
+        if name in ("torch", "torchvision"):
+            cpu.append(f"{name}=={facts[name]}")
             if use["cuda_from"] == "wheels":
-                nvidia.append(f"torch=={facts['torch']}")
+                nvidia.append(f"{name}=={facts[name]}")
         if name == "onnxruntime":
             cpu.append(f"onnxruntime=={facts['onnxruntime']}")
-            libraries = "[cuda,cudnn]" if use["cuda_from"] == "wheels" else ""
-            nvidia.append(f"onnxruntime-gpu{libraries}=={facts['onnxruntime']}")
+            nvidia.append(onnxruntime_gpu(use, facts))
     return tuple(nvidia), tuple(cpu)
+
+
+def onnxruntime_gpu(use: dict[str, Any], facts: dict[str, Any]) -> str:
+    """Return the requirement of ONNX Runtime for a GPU."""
+    libraries = "[cuda,cudnn]" if use["cuda_from"] == "wheels" else ""
+    return f"onnxruntime-gpu{libraries}=={facts['onnxruntime']}"
+
+
+def overrides(use: dict[str, Any], facts: dict[str, Any]) -> tuple[str, ...]:
+    """Return uv's override-dependencies: the line's versions, in the extra that they belong to.
+
+    PyTorch in the extras of wheels has none: an override would lose the index that the extra chooses, and the
+    pins there decide already. NVIDIA's image has its own, so nothing may bring another one.
+    """
+    gpu, cpu = onnxruntime_gpu(use, facts), f"onnxruntime=={facts['onnxruntime']}"
+    found = [f"{gpu} ; extra == 'nvidia'", cpu + " ; extra == 'cpu'" * ("onnxruntime" in use["packages"])]
+    if use["cuda_from"] == "ngc":
+        family = ("torch", "torchvision", "torchaudio")
+        found += [f"{name}=={facts[name]} ; extra == 'cpu'" for name in family]
+    return tuple(found)
 
 
 def unserved(matrix: dict[str, Any], environment: str, line: str) -> str:

@@ -17,6 +17,8 @@ from compatibility.index import Changed, Index, Target
 
 # The packages of a pinned fact: with a GPU and without.
 PINNED = {"onnxruntime": ("onnxruntime-gpu", "onnxruntime"), "torch": ("torch",)}
+# What belongs to a version of PyTorch.
+COMPANIONS = ("torchvision", "torchaudio")
 OLDEST_PYTHON = 8  # 3.8: whatever is older is nobody's any more
 METADATA = r"[^/]+\.dist-info/METADATA"
 TOGETHER = "full, together"  # the fact that no single package tells
@@ -46,13 +48,13 @@ class Line:
     def ranges(self) -> list[str]:
         """Return the packages that are not pinned, by their names in the matrix."""
         packages = {name for use in self.matrix["environments"].values() for name in use["packages"]}
-        return sorted(packages - set(PINNED))
+        return sorted(packages - set(PINNED) - set(COMPANIONS))
 
     @property
     def distributions(self) -> list[str]:
         """Return every package that is asked about, as the index calls it."""
         pinned = [name for names in PINNED.values() for name in names]
-        return [*pinned, *(DISTRIBUTIONS.get(name, name) for name in self.ranges)]
+        return [*pinned, *COMPANIONS, *(DISTRIBUTIONS.get(name, name) for name in self.ranges)]
 
     def text(self, name: str, fact: str, pattern: str) -> str:
         """Return the text of a file in the wheel of the pinned version of a package."""
@@ -69,8 +71,10 @@ def questions(line: Line) -> dict[str, Callable[[Line], None]]:
     """Return what to ask about which fact: each raises Changed where that is no longer so, or CannotAsk."""
     return {
         **{fact: partial(pinned, fact=fact) for fact in PINNED},
+        **{fact: partial(companion, fact=fact) for fact in COMPANIONS},
         **{fact: partial(available, fact=fact) for fact in line.ranges},
         "lowest_python": lowest_python,
+        "highest_python": highest_python,
         "cuda": cuda,
         "cudnn": cudnn,
         "torch_cuda": torch_cuda,
@@ -83,6 +87,14 @@ def pinned(line: Line, fact: str) -> None:
     """The version is there, and has a wheel for the line's Python."""
     for name in PINNED[fact]:
         line.index.wheel(name, line.value(fact), line.target())
+
+
+def companion(line: Line, fact: str) -> None:
+    """The version has a wheel for the line's Python, and is for the line's PyTorch."""
+    line.index.wheel(fact, line.value(fact), line.target())
+    for need in line.needs(fact, fact):
+        if need.name == "torch" and not need.specifier.contains(line.value("torch"), prereleases=True):
+            raise Changed(f"{fact} {line.value(fact)} asks for {need}")
 
 
 def available(line: Line, fact: str) -> None:
@@ -105,10 +117,21 @@ def lowest_python(line: Line) -> None:
         raise Changed(f"it is {found} ({reason})")
 
 
+def highest_python(line: Line) -> None:
+    """It is the highest Python for which every package has a wheel; the next one has not."""
+    written = line.value("highest_python")
+    if missing := missing_wheels(line, written):
+        raise Changed(f"there is no longer every wheel for {written}: {missing[0]}")
+    following = f"3.{int(written.split('.')[1]) + 1}"
+    if not missing_wheels(line, following):
+        raise Changed(f"every package has a wheel for {following}")
+
+
 def missing_wheels(line: Line, python: str) -> list[str]:
     """Return what there is no wheel of for a Python. Raises CannotAsk."""
     missing, target = [], line.target(python)
     asked = [partial(line.index.wheel, name, line.value(fact)) for fact in PINNED for name in PINNED[fact]]
+    asked += [partial(line.index.wheel, "torchvision", line.value("torchvision"))]
     asked += [
         partial(line.index.newest, DISTRIBUTIONS.get(fact, fact), line.value(fact)) for fact in line.ranges
     ]
@@ -176,9 +199,11 @@ def torch_cudnn(line: Line) -> None:
 def together(line: Line) -> None:
     """All packages of `full` go together, for the line's Python and the lowest, with one cuDNN."""
     use = line.matrix["environments"]["full"]
-    values = {fact: line.value(fact) for fact in (*PINNED, *line.ranges)}
+    values = {fact: line.value(fact) for fact in (*PINNED, *COMPANIONS, *line.ranges)}
     wanted = [*extras(use, values)[0]]
-    wanted += [DISTRIBUTIONS.get(name, name) + values[name] for name in use["packages"] if name not in PINNED]
+    wanted += [
+        DISTRIBUTIONS.get(name, name) + values[name] for name in use["packages"] if name in line.ranges
+    ]
     for python in dict.fromkeys((line.value("python"), line.value("lowest_python"))):
         packages = line.index.resolve(wanted, line.target(python))
         cudnns = [package for package in packages if package.startswith("nvidia-cudnn")]

@@ -12,7 +12,8 @@ import pytest
 
 from tests.conftest import TEMPLATE
 
-pytestmark = pytest.mark.nightly  # tests/generation/test_benchmarks.py looks at its code
+# tests/generation/test_benchmarks.py looks at its code; serial: a build beside it would change the build cache
+pytestmark = [pytest.mark.nightly, pytest.mark.serial]
 
 BENCH = [sys.executable, "-m", "benchmarks"]
 NOWHERE = "http://127.0.0.1:9/simple"  # nobody listens on the port of `discard`

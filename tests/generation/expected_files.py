@@ -34,7 +34,7 @@ docker/doctor/report.py
 docker/entrypoint.sh
 docker/environment.json
 docker/sync.sh
-docker/uv.sh
+docker/uv.py
 docker/with-network.sh
 docker/write-env.sh
 pyproject.toml
@@ -75,7 +75,6 @@ tests/test_digits.py
 tests/test_training.py
 """,
     ("environment", "training-ngc"): """
-docker/image-packages.py
 src/PACKAGE/digits.py
 src/PACKAGE/files.py
 src/PACKAGE/training.py

@@ -87,7 +87,7 @@ def agreeing_with(matrix: dict[str, Any]) -> FakeIndex:
         facts = {name: fact["value"] for name, fact in line.items() if isinstance(fact, dict)}
         add_pinned(index, facts)
         packages = {name for use in matrix["environments"].values() for name in use["packages"]}
-        for name in packages - {"onnxruntime", "torch"}:
+        for name in packages - {"onnxruntime", "torch", "torchvision"}:
             index.add(DISTRIBUTIONS.get(name, name), re.search(r">=([\d.]+)", facts[name])[1])
     return index
 
@@ -101,8 +101,9 @@ def add_pinned(index: FakeIndex, facts: dict[str, Any], **changes: str) -> None:
     wanted = said.get("cuda_extra", f"nvidia-cuda-nvrtc-cu{major}~={major}.0")
     extras = [f"{wanted}; extra == 'cuda'"]
     extras += [f"{said['extra']}~={facts['cudnn']}.0; extra == 'cudnn'"]
-    lowest, own = (int(facts[name].split(".")[1]) for name in ("lowest_python", "python"))
-    for minor in range(lowest, own + 1):
+    index.add("torchaudio", facts["torchaudio"])
+    lowest, highest = (int(facts[name].split(".")[1]) for name in ("lowest_python", "highest_python"))
+    for minor in range(lowest, highest + 1):
         tag = f"cp3{minor}-cp3{minor}-{LINUX}"
         about = f"package_name = 'onnxruntime-gpu'\ncuda_version = '{said['onnxruntime_cuda']}'\n"
         index.add(
@@ -116,6 +117,9 @@ def add_pinned(index: FakeIndex, facts: dict[str, Any], **changes: str) -> None:
         about = f"from typing import Optional\n\ncuda: Optional[str] = '{said['torch_cuda']}'\n"
         needs = said.get("torch_needs", f"nvidia-cudnn-cu{major}=={cudnn}")
         index.add("torch", facts["torch"], tag, [needs], torch__version=about)
+        index.add(
+            "torchvision", facts["torchvision"], tag, [f"torch=={said.get('vision_for', facts['torch'])}"]
+        )
 
 
 @contextmanager

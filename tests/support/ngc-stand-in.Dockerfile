@@ -3,12 +3,12 @@
 ARG BASE
 FROM ${BASE}
 ARG TORCH_INDEX
-ARG TORCH
+ARG PACKAGES
 RUN apt-get update && apt-get install --yes --no-install-recommends python3 python3-pip
 RUN --mount=type=secret,id=ca \
     cat /etc/ssl/certs/ca-certificates.crt /run/secrets/ca > /dev/shm/ca 2>/dev/null; \
     PIP_CERT=/dev/shm/ca python3 -m pip install --break-system-packages --no-cache-dir \
-        --extra-index-url "${TORCH_INDEX}" "${TORCH}" numpy==2.2.6 opencv-python-headless==4.12.0.88 pytest \
+        --extra-index-url "${TORCH_INDEX}" ${PACKAGES} numpy==2.2.6 opencv-python-headless==4.12.0.88 pytest \
     && cd /usr/local/lib/python3*/dist-packages \
     && mv opencv_python_headless-*.dist-info opencv-4.12.0.dist-info \
     && sed -i 's/^Name: .*/Name: opencv/; s/^Version: .*/Version: 4.12.0/' opencv-4.12.0.dist-info/METADATA \

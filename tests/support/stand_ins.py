@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -22,10 +23,11 @@ from engines.engine import Engine
 from engines.steps import cache
 from tests.conftest import BakedProject
 from tests.support.engine import give_up
+from tests.support.index_server import write_wheel
 from tests.support.workers import CHECKOUT, image_of, report
 
 INDEX = "https://download.pytorch.org/whl/cpu"
-STAND_IN_VERSION = "2.13.0"
+STAND_IN_VERSION, STAND_IN_VISION = "2.13.0", "0.28.0"
 # What compose needs to build and to run beside a server on this machine's loopback.
 ON_THE_HOST = "services: {app: {network_mode: host, build: {network: host}}}\n"
 NGC_STAND_IN, CUDA_STAND_IN = f"capy-env-ngc-stand-in{CHECKOUT}", f"capy-env-cuda-stand-in{CHECKOUT}"
@@ -51,8 +53,9 @@ class PyTorch:
         text = path.read_text()
         before, extra, rest = text.partition("\ncpu = [")
         if INDEX in text:
-            pinned = rest.split('"torch==')[1].split('"')[0]
-            rest = rest.replace(f"torch=={pinned}", f"torch=={self.version}", 1).replace(INDEX, self.index)
+            for name, version in (("torch", self.version), ("torchvision", STAND_IN_VISION)):
+                rest = re.sub(rf'"{name}==[\d.]+', f'"{name}=={version}', rest)
+            rest = rest.replace(INDEX, self.index)
         path.write_text(before + extra + rest)
         (project.path / "compose.override.yaml").write_text(ON_THE_HOST)
 
@@ -71,7 +74,14 @@ def pytorch(engine: Engine, pytestconfig: pytest.Config) -> Iterator[PyTorch]:
     with (cache() / "pytorch-index.lock").open("w") as lock:  # pip's last step is a plain copy
         fcntl.flock(lock, fcntl.LOCK_EX)
         wheel = cpu_wheel(folder / "torch", pytestconfig)
+        (folder / "torchvision").mkdir(exist_ok=True)
+        write_wheel(
+            folder / "torchvision", "torchvision", f"{STAND_IN_VISION}+cpu", f"torch=={STAND_IN_VERSION}"
+        )
     report(pytestconfig, f"STAND-IN: every line has {wheel.name}, not its own PyTorch from {INDEX}: {why}")
+    report(
+        pytestconfig, "STAND-IN: torchvision+cpu is an empty package, which shows only where it comes from"
+    )
     handler = partial(Quiet, directory=str(folder))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -110,8 +120,8 @@ def cpu_wheel(folder: Path, config: pytest.Config) -> Path:
 def ngc_image(base: Base, pytorch: PyTorch, pytestconfig: pytest.Config) -> str:
     """A stand-in for NVIDIA's PyTorch image: its layout, with the CPU build of PyTorch in it."""
     report(pytestconfig, f"STAND-IN: {NGC_STAND_IN} has the CPU build, not NVIDIA's PyTorch image")
-    torch = f"torch=={STAND_IN_VERSION}"
-    arguments = [f"BASE={base.name}", f"TORCH_INDEX={pytorch.index}", f"TORCH={torch}"]
+    packages = f"torch=={STAND_IN_VERSION} torchvision=={STAND_IN_VISION}"
+    arguments = [f"BASE={base.name}", f"TORCH_INDEX={pytorch.index}", f"PACKAGES={packages}"]
     return build_image(recipe("ngc-stand-in"), NGC_STAND_IN, *arguments, network="host")
 
 

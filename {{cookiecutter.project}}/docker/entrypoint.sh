@@ -56,8 +56,27 @@ step_down() {  # nothing is given to app: /cache is everyone's, and its home is 
 
 settle() {  # a name and a home: torch and Ray call getpass.getuser() while they are imported
     export USER="${USER:-app}" LOGNAME="${LOGNAME:-app}"
+    keep_home /home/app
     for HOME in "${HOME:-/}" /home/app /tmp /dev/shm; do [ ! -w "$HOME" ] || break; done
     export HOME
+}
+
+keep_home() {  # instead of the image's: in /cache, so that what packages keep below ~ outlives the container
+    [ "${HOME:-$1}" = "$1" ] || return 0
+    kept=/cache/home-$user  # with compiled code in it, so closed to other users
+    [ -d "$kept" ] || /usr/bin/mkdir -m 0700 "$kept" 2>/dev/null || return 0
+    # shellcheck disable=SC3067  # dash has -O
+    [ -O "$kept" ] && [ ! -L "$kept" ] || return 0
+    export HOME="$kept" TORCHINDUCTOR_CACHE_DIR="${TORCHINDUCTOR_CACHE_DIR:-$kept/.torchinductor}"
+}
+
+write_lock() {  # the lock file of the image's build, for a project without one: the next machine gets the same packages
+    [ -w . ] && /usr/bin/cmp -s pyproject.toml /opt/pyproject.toml || return 0
+    new=$(/usr/bin/mktemp .uv.lock.XXXXXX) || return 0
+    if /usr/bin/cp /opt/uv.lock "$new" && /usr/bin/chmod 644 "$new" && /usr/bin/mv -nT "$new" uv.lock && [ ! -e "$new" ]; then
+        echo 'entrypoint: wrote uv.lock, the versions in this image; commit it, so that every machine has them' >&2
+    fi
+    /usr/bin/rm -f "$new"
 }
 
 # tini passes signals on, which as root it could not, and reaps what was left behind.
@@ -86,7 +105,9 @@ while read -r key user _; do [ "$key" != Uid: ] || break; done < /proc/self/stat
 if [ "$user" = 0 ]; then
     choose_ids
     [ "$uid" = 0 ] || step_down "$@"
+    keep_home /root
 else
     settle
 fi
+[ -e uv.lock ] || [ "$PWD" != /code ] || write_lock
 run "$@"

@@ -1,18 +1,25 @@
 #!/bin/sh
-# sync-environment OPTION…: makes /opt/venv hold what pyproject.toml and uv.lock say.
+# sync-environment [--packages] OPTION…: makes /opt/venv hold what pyproject.toml and uv.lock say.
 # Runs in a build step, in the project folder; the options go to `uv sync`.
+#   --packages   without the project and the packages in its folders, whose files are not copied yet
 set -eu
 
 # Group-writable: a package that saves beside itself (a checkpoint in site-packages) works for any uid.
 umask 0002
+export UV_WITHOUT_DOCTOR=1  # it has a step of its own
 
-if [ -f uv.lock ]; then
-    if ! uv sync --locked "$@"; then
-        echo 'sync: if uv.lock is out of date: docker compose run --rm app uv lock (no image yet: move uv.lock away for one build)' >&2
-        exit 1
+if [ "${1:-}" = --packages ]; then
+    shift
+    if [ ! -f uv.lock ]; then
+        echo "sync: no uv.lock, so today's versions are installed; the first 'docker compose run' writes uv.lock" >&2
+        uv lock
     fi
-else
-    echo "sync: no uv.lock, so today's versions are installed. To pin them: docker compose run --rm app uv lock" >&2
-    uv sync "$@"
-    rm uv.lock
+    cp pyproject.toml uv.lock /opt/
+    exec uv sync --frozen --no-install-project --no-install-local "$@"
+fi
+
+[ -f uv.lock ] || cp /opt/uv.lock uv.lock
+if ! uv sync --locked --inexact "$@"; then
+    echo 'sync: if uv.lock is out of date: docker compose run --rm app uv lock (no image yet: move uv.lock away for one build)' >&2
+    exit 1
 fi
