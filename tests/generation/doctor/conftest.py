@@ -39,6 +39,9 @@ FULL = {
         "torch": {"version": "2.14.1", "architectures": ["7.5", "12.0", "12.0+PTX"], "lazy_libraries": []},
     },
 }
+# What a build runs.
+BUILD_CHECKS = ["python", "packages", "cuda-major", "libraries", "cudnn", "cuda-builds", "torch-builds"]
+BUILD_CHECKS += ["shared-objects", "requirements", "imports"]
 CUDNN_PARTS = ("graph", "ops", "cnn", "adv", "heuristic", "engines_precompiled", "engines_runtime_compiled")
 
 

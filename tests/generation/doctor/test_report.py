@@ -6,7 +6,7 @@ import pytest
 from doctor import ok, problem, registry
 from doctor.report import main
 
-from tests.generation.doctor.conftest import FULL
+from tests.generation.doctor.conftest import BUILD_CHECKS, FULL
 
 
 def test_a_check_that_crashes_is_a_problem_and_the_others_go_on(machine, monkeypatch, capsys):
@@ -51,7 +51,7 @@ def test_a_build_runs_what_needs_no_gpu_and_no_mounts(machine, capsys):
     main(["--build", "--json"])
 
     names = dict.fromkeys(finding["check"] for finding in json.loads(capsys.readouterr().out))
-    assert list(names) == ["python", "packages", "cuda-major", "libraries", "cudnn", "imports"]
+    assert list(names) == BUILD_CHECKS
 
 
 @pytest.mark.parametrize("text", [None, "{", "[]", '{"environment": "full"}'])
