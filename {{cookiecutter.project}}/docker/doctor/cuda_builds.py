@@ -72,7 +72,7 @@ def cuda_majors(distribution: Distribution, objects: SharedObjects) -> dict[int,
     if named:
         return {int(named[1]): []}
     found: dict[int, list[str]] = {}
-    for path in distribution.shared_objects():
+    for path in distribution.shared_objects:
         for name in objects.files[path].needed if path in objects.files else ():
             if major := major_of(name):
                 found.setdefault(major, []).append(path)
@@ -123,7 +123,7 @@ def without_a_gpu(
 ) -> Iterator[Finding]:
     """Yield a package for CUDA in an image without: a problem where a library of it is missing."""
     major = next(iter(majors))
-    for path in distribution.shared_objects():
+    for path in distribution.shared_objects:
         missing = [n for n in objects.missing.get(path, []) if CUDA_LIBRARY.match(n)]
         if missing and objects.extension_modules(path):
             yield problem(
@@ -142,7 +142,7 @@ def nvidia_packages(facts: Facts, objects: SharedObjects) -> Iterator[Finding]:
         distribution
         for distribution in objects.distributions.values()
         if nvidia_package(distribution)
-        and any(path in objects.files for path in distribution.shared_objects())
+        and any(path in objects.files for path in distribution.shared_objects)
     ]
     if not facts.on_gpu:
         if installed:
@@ -158,7 +158,7 @@ def nvidia_packages(facts: Facts, objects: SharedObjects) -> Iterator[Finding]:
         yield problem(
             f"{names(twice)} for another CUDA beside those of CUDA {facts.cuda}",
             "one library for two versions of CUDA: the frameworks may get the wrong one",
-            f"{way_out(twice, objects)}{askers(twice, objects)} asks for them; without that: {REBUILD}",
+            f"{way_out(twice, objects)}{askers(twice, objects)} asks for them; without: {REBUILD}",
         )
     elif others:
         asking = askers(others, objects)

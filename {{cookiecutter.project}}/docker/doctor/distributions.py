@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from .installed import sites
@@ -30,6 +31,7 @@ class Distribution:
         """Return cu130 for 2.14.1+cu130, "" where there is none."""
         return self.version.partition("+")[2]
 
+    @cached_property
     def shared_objects(self) -> list[str]:
         """Return the shared objects in RECORD, as full paths."""
         try:

@@ -77,7 +77,7 @@ def opened_later(objects: SharedObjects) -> Iterator[Finding]:
         if not (distribution := objects.distributions.get(name)):
             continue
         stems = "|".join(re.escape(library.partition(".so")[0]) for library in libraries)
-        own = [path.rpartition("/")[2] for path in distribution.shared_objects()]
+        own = [path.rpartition("/")[2] for path in distribution.shared_objects]
         if any(re.match(rf"({stems})[._]", file) for file in [*objects.system, *own]):
             continue
         asked = [d.name for d in objects.distributions.values() if name in required_names(d)]
@@ -98,7 +98,7 @@ def replaced(objects: SharedObjects) -> Iterator[Finding]:
     """Yield the packages that write the same shared object."""
     owners: dict[str, list[Distribution]] = {}
     for distribution in objects.distributions.values():
-        for path in distribution.shared_objects():
+        for path in distribution.shared_objects:
             owners.setdefault(path, []).append(distribution)
     pairs = {pair: path for path, both in owners.items() for pair in combinations(both, 2)}
     for (one, other), path in pairs.items():

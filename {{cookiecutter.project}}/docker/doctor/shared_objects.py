@@ -35,7 +35,7 @@ class SharedObjects:
         self.owners = {
             path: distribution
             for distribution in self.distributions.values()
-            for path in distribution.shared_objects()
+            for path in distribution.shared_objects
         }
         self.files: dict[str, Elf] = {}
         self.names: dict[str, list[str]] = {}  # a file's name and its DT_SONAME

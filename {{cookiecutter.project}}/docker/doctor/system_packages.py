@@ -147,7 +147,7 @@ def apt_package(library: str) -> str:
     for pattern, name in PATTERNS.items():
         if match := re.fullmatch(pattern, library):
             package = match.expand(name)
-    return for_this_release(package)
+    return for_this_release(package) if package else ""
 
 
 def for_this_release(package: str) -> str:

@@ -46,7 +46,7 @@ def check_torch_builds(facts: Facts) -> Findings:
 
 def linked_with_torch(distribution: Distribution, objects: SharedObjects) -> list[str]:
     """Return the shared objects of a package that need PyTorch's."""
-    paths = (path for path in distribution.shared_objects() if path in objects.files)
+    paths = (path for path in distribution.shared_objects if path in objects.files)
     return [path for path in paths if any(map(TORCH_LIBRARY.match, objects.files[path].needed))]
 
 
