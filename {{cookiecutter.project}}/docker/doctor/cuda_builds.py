@@ -21,7 +21,9 @@ CUDA_LIBRARY = re.compile(
 )
 TORCH_LIBRARY = re.compile(r"lib(torch|c10)(_\w+)?\.so")
 # Numbered as CUDA is; cuFFT counts one less, the others keep a number over several CUDAs.
-NUMBERED = re.compile(r"lib(?:cudart|cublas|cublasLt|nvrtc|nvJitLink|nvjpeg|cupti)\.so\.(\d+)")
+NUMBERED = re.compile(
+    r"lib(?:cudart|cublas|cublasLt|cupti|nvrtc|nvJitLink|nvjpeg|npp\w+)\.so\.(\d+)"
+)
 CUFFT = re.compile(r"libcufftw?\.so\.(\d+)")
 IN_A_NAME = re.compile(r"-cu(?:da)?(1\d)\d?x?(?=-|$)")  # cupy-cuda12x, nvidia-nccl-cu12
 IN_A_VERSION = re.compile(r"\bcu(1\d)")  # 2.5.1+cu124, 2.7.4+cu12torch2.5
@@ -36,7 +38,7 @@ def check_cuda_builds(facts: Facts) -> Findings:
     objects = scan(facts)
     named = {*ONNXRUNTIMES, *(distribution_of(name, facts) for name in facts.frameworks)}
     count = 0
-    for distribution in objects.distributions.values():
+    for distribution in objects.ours.values():
         if distribution.name in (ONNXRUNTIMES if not facts.on_gpu else named):
             continue
         if majors := cuda_majors(distribution, objects):
@@ -140,7 +142,7 @@ def nvidia_packages(facts: Facts, objects: SharedObjects) -> Iterator[Finding]:
     """Yield NVIDIA's libraries of another CUDA, and those of any in an image without a GPU."""
     installed = [
         distribution
-        for distribution in objects.distributions.values()
+        for distribution in objects.ours.values()
         if nvidia_package(distribution)
         and any(path in objects.files for path in distribution.shared_objects)
     ]

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .distributions import Distribution, normalized
-from .facts import ENVIRONMENT, REBUILD, VENV, Facts
+from .facts import ENVIRONMENT, REBUILD, Facts
 from .findings import Findings, ok, problem, remark, skipped
-from .installed import inside, version_of
+from .installed import version_of
 from .requirement import Requirement, requirements
 from .shared_objects import scan
 from .version import release
@@ -26,8 +26,7 @@ SAME_MODULES = (re.compile(r"onnxruntime(-.*)?"), re.compile(r"opencv(-.*)?"))
 
 def check_requirements(facts: Facts) -> Findings:
     """Check what every package of the environment asks for against what is installed."""
-    installed = scan(facts).distributions
-    ours = {name: d for name, d in installed.items() if inside(d.folder, VENV)}
+    installed, ours = scan(facts).distributions, scan(facts).ours
     overridden, by_line = overrides(), []
     for distribution, requirement in unmet(ours, installed):
         found = installed.get(requirement.name)

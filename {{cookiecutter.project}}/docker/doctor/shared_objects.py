@@ -13,8 +13,8 @@ from pathlib import Path
 
 from .distributions import Distribution, distributions
 from .elf import Elf, defines, read_elf
-from .facts import Facts
-from .installed import sites
+from .facts import VENV, Facts
+from .installed import inside, sites
 from .processes import run
 from .requirement import required_names
 from .system_packages import apt_package
@@ -32,6 +32,9 @@ class SharedObjects:
 
     def __init__(self) -> None:
         self.distributions = distributions()
+        # what NVIDIA's image brings beside the environment, NVIDIA has built
+        self.folders = tuple(f"{site}/" for site in sites() if inside(site, VENV))
+        self.ours = {name: d for name, d in self.distributions.items() if self.is_ours(d.folder)}
         self.owners = {
             path: distribution
             for distribution in self.distributions.values()
@@ -47,9 +50,9 @@ class SharedObjects:
                         self.names.setdefault(name, []).append(path)
         self.system = system_libraries()
 
-    def of(self, distribution: Distribution) -> dict[str, Elf]:
-        """Return the shared objects of a distribution."""
-        return {path: elf for path, elf in self.files.items() if self.owner(path) == distribution}
+    def is_ours(self, path: str | Path) -> bool:
+        """Return whether a path is in the environment, not in what it was made on."""
+        return str(path).startswith(self.folders)
 
     def owner(self, path: str) -> Distribution | None:
         """Return the distribution that has a file in its RECORD."""
@@ -91,6 +94,8 @@ class SharedObjects:
         """Return the names that each file needs and nothing provides, without the driver's."""
         found = {}
         for path, elf in self.files.items():
+            if not self.is_ours(path):
+                continue
             absent = [
                 name
                 for name in elf.needed

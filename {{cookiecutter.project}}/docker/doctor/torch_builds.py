@@ -8,9 +8,9 @@ from pathlib import Path
 
 from .cuda_builds import TORCH_LIBRARY
 from .distributions import Distribution
-from .facts import REBUILD, VENV, Facts
+from .facts import REBUILD, Facts
 from .findings import Finding, Findings, ok, problem, remark, skipped
-from .installed import below_site, inside, required_by
+from .installed import below_site, required_by
 from .requirement import required_names, requirements
 from .shared_objects import SharedObjects, scan
 from .version import release
@@ -33,9 +33,8 @@ def check_torch_builds(facts: Facts) -> Findings:
         yield skipped("torch is not installed")
         return
     fine = []
-    for distribution in objects.distributions.values():
-        # what NVIDIA's image brings, NVIDIA has built
-        if distribution == torch or not inside(distribution.folder, VENV):
+    for distribution in objects.ours.values():
+        if distribution == torch:
             continue
         linked = linked_with_torch(distribution, objects)
         findings = [*mismatches(facts, torch, distribution, linked, objects)]
