@@ -71,7 +71,7 @@ BROKEN_IMAGES = {
     ),
 }
 # What such a fault entails: the libraries of another major are missing, opencv-python needs libGL.so.1.
-CONSEQUENCES = {"cuda-major": {"libraries"}, "packages": {"imports"}}
+CONSEQUENCES = {"cuda-major": {"libraries"}, "packages": {"imports", "shared-objects"}}
 FAKE_SMI = '#!/bin/sh\necho "470.82.01, 8.6, NVIDIA GeForce RTX 3090"\n'
 
 

@@ -4,6 +4,7 @@ import importlib
 import json
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,16 @@ with pytest.MonkeyPatch.context() as patch:
     patch.setattr(sys, "dont_write_bytecode", True)
     importlib.import_module("doctor.report")
 
-from doctor import Facts, facts, gpu, libraries, processes, registry  # noqa: E402
+from doctor import (  # noqa: E402
+    Facts,
+    facts,
+    gpu,
+    libraries,
+    processes,
+    registry,
+    shared_objects,
+    system_packages,
+)
 
 FULL = {
     "environment": "full",
@@ -39,6 +49,9 @@ FULL = {
         "torch": {"version": "2.14.1", "architectures": ["7.5", "12.0", "12.0+PTX"], "lazy_libraries": []},
     },
 }
+# What a build runs.
+BUILD_CHECKS = ["python", "packages", "cuda-major", "libraries", "cudnn", "cuda-builds", "torch-builds"]
+BUILD_CHECKS += ["shared-objects", "requirements", "imports"]
 CUDNN_PARTS = ("graph", "ops", "cnn", "adv", "heuristic", "engines_precompiled", "engines_runtime_compiled")
 
 
@@ -62,6 +75,11 @@ class Machine:
         monkeypatch.setattr(facts, "ENVIRONMENT", root / "environment.json")
         monkeypatch.setattr(processes, "PYTHON", [sys.executable, "-B"])  # -I would not see our site-packages
         monkeypatch.setattr(registry, "OWNERS_CHECKS", root / "checks.py")
+        monkeypatch.setattr(shared_objects, "SYSTEM_FOLDERS", ())
+        monkeypatch.setattr(system_packages, "OS_RELEASE", root / "os-release")
+        self.release("debian", "12")
+        monkeypatch.setattr(shared_objects, "VENV", root)
+        monkeypatch.chdir(root)
         self.tool("ldconfig", "true")
         self.tool("ldd", "true")
 
@@ -79,12 +97,28 @@ class Machine:
         (folder / "__init__.py").write_text(code)
         return folder
 
-    def dist(self, name: str, version: str, requires: str = "") -> None:
+    def release(self, name: str, version: str) -> None:
+        (self.root / "os-release").write_text(f'PRETTY_NAME="x"\nID={name}\nVERSION_ID="{version}"\n')
+
+    def dist(self, name: str, version: str, *requires: str, files: Iterable[str] = ()) -> None:
         folder = self.site / f"{name.replace('-', '_')}-{version}.dist-info"
         folder.mkdir()
-        needs = f"Requires-Dist: {requires}\n" if requires else ""
-        text = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}"
+        needs = "".join(f"Requires-Dist: {line}\n" for line in requires)
+        text = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}\nName: not of the header\n"
         (folder / "METADATA").write_text(text)
+        (folder / "RECORD").write_text("".join(f"{file},sha256=x,1\n" for file in files))
+
+    def wheel(self, name: str, version: str, *requires: str, files: dict[str, bytes]) -> None:
+        """A distribution with shared objects, as `elf` makes them."""
+        self.dist(name, version, *requires, files=files)
+        for file, content in files.items():
+            (self.site / file).parent.mkdir(parents=True, exist_ok=True)
+            (self.site / file).write_bytes(content)
+
+    def package_that_fails(self, name: str, library: str) -> None:
+        """What Python imports, and what it says where the loader lacks a library."""
+        error = f"{library}: cannot open shared object file: No such file or directory"
+        self.module(name, f"raise ImportError({error!r})")
 
     def onnxruntime(self, name="onnxruntime-gpu", version="1.31.1", cuda="13.0", code="") -> None:
         self.dist(name, version)
@@ -133,6 +167,9 @@ class Machine:
         facts = Facts(**self.facts, accelerator=accelerator)
         (chosen,) = [c for c in registry.CHECKS if c.name == check]
         return registry.run(chosen, facts)
+
+    def remarks(self, check: str, accelerator: str = "nvidia") -> list[str]:
+        return [f.found for f in self.finds(check, accelerator) if f.status == "remark"]
 
     def problems(self, check: str, accelerator: str = "nvidia") -> str:
         """What was found, why and what to type, of the problems alone; "" on a healthy machine."""

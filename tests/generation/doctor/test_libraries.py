@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from doctor import libraries
 
+from tests.generation.doctor.elf_file import elf
+
 
 def test_libraries_of_the_wheels_are_fine_with_a_driver(machine):
     machine.onnxruntime()
@@ -150,3 +152,27 @@ def test_cudnn_for_two_cudas_is_named(machine):
     problems = machine.problems("cudnn")
 
     assert "nvidia-cudnn-cu12 9.10.2.21 and nvidia-cudnn-cu13 9.28.1.4 are installed together" in problems
+
+
+def test_a_cudnn_in_a_second_package_is_named_with_what_asks_for_it(machine):
+    machine.onnxruntime()
+    machine.without("torch")
+    machine.cuda_wheels()
+    machine.dist("nvidia-cudnn-cu13", "9.24", files=["nvidia/cudnn/lib/libcudnn.so.9"])
+    machine.wheel("speech", "4.5", files={"speech/lib/libcudnn.so.9": elf(soname="libcudnn.so.9")})
+    machine.dist("subtitles", "1.2", "speech>=4")
+
+    problems = machine.problems("cudnn")
+
+    assert "speech 4.5 and nvidia-cudnn-cu13 9.24 each bring a libcudnn.so.9" in problems
+    assert "speech is asked for by subtitles" in problems
+
+
+def test_a_cudnn_that_a_wheel_renamed_is_its_own_business(machine):
+    machine.onnxruntime()
+    machine.without("torch")
+    machine.cuda_wheels()
+    name = "libcudnn-74a4c495.so.9.1.0"
+    machine.wheel("speech", "4.5", files={f"speech.libs/{name}": elf(soname=name)})
+
+    assert machine.problems("cudnn") == ""

@@ -179,7 +179,9 @@ def test_a_module_that_cannot_be_imported_is_named_with_the_last_line(machine):
     machine.onnxruntime()
     machine.torch(code="raise ImportError('libGL.so.1: cannot open shared object file')")
 
-    assert "import torch: ImportError: libGL.so.1" in machine.problems("imports")
+    problems = machine.problems("imports")
+    assert "import torch: ImportError: libGL.so.1" in problems
+    assert problems.endswith("| libgl1 in docker/apt-packages.txt; docker compose build")
 
 
 def test_a_crash_while_importing_is_a_finding(machine):

@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from doctor import ok, problem, registry
+from doctor import ok, problem, registry, remark
 from doctor.report import main
 
-from tests.generation.doctor.conftest import FULL
+from tests.generation.doctor.conftest import BUILD_CHECKS, FULL
 
 
 def test_a_check_that_crashes_is_a_problem_and_the_others_go_on(machine, monkeypatch, capsys):
@@ -51,7 +51,7 @@ def test_a_build_runs_what_needs_no_gpu_and_no_mounts(machine, capsys):
     main(["--build", "--json"])
 
     names = dict.fromkeys(finding["check"] for finding in json.loads(capsys.readouterr().out))
-    assert list(names) == ["python", "packages", "cuda-major", "libraries", "cudnn", "imports"]
+    assert list(names) == BUILD_CHECKS
 
 
 @pytest.mark.parametrize("text", [None, "{", "[]", '{"environment": "full"}'])
@@ -90,3 +90,34 @@ def test_ctrl_c_ends_it_without_a_traceback(machine, monkeypatch, capsys):
 
     assert main([]) == 130
     assert capsys.readouterr().err == ""
+
+
+def test_a_remark_is_a_line_and_fails_nothing(machine, monkeypatch, capsys):
+    def check_one_thing(facts):
+        yield remark("the first")
+        yield ok("fine")
+        yield remark("the second")
+
+    monkeypatch.setattr(registry, "CHECKS", [registry.Check(check_one_thing)])
+    (machine.root / "environment.json").write_text(json.dumps(FULL))
+
+    assert main([]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "remark   one-thing      the first",
+        "remark   one-thing      the second",
+    ]
+
+
+def test_a_remark_does_not_hide_a_problem(machine, monkeypatch, capsys):
+    def check_one_thing(facts):
+        yield remark("by the way")
+        yield problem("broken", "it matters", "type this")
+
+    monkeypatch.setattr(registry, "CHECKS", [registry.Check(check_one_thing)])
+    (machine.root / "environment.json").write_text(json.dumps(FULL))
+
+    assert main([]) == 1
+    assert capsys.readouterr().out.splitlines()[1:3] == [
+        "PROBLEM  one-thing      broken",
+        "remark   one-thing      by the way",
+    ]

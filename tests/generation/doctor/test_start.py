@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.generation.doctor.conftest import BUILD_CHECKS
+
 IN_THE_IMAGE = ["-I", "-B"]
 
 
@@ -20,7 +22,7 @@ def test_the_folder_can_be_started(bake, options):
     done = project.run(sys.executable, *options, "docker/doctor", "--json", "--build", ACCELERATOR="cpu")
 
     checks = dict.fromkeys(finding["check"] for finding in json.loads(done.stdout))
-    assert list(checks) == ["python", "packages", "cuda-major", "libraries", "cudnn", "imports"]
+    assert list(checks) == BUILD_CHECKS
 
 
 def test_the_environment_of_uv_is_the_one_that_is_checked(bake):

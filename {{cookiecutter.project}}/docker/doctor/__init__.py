@@ -18,13 +18,13 @@ Checks of your own belong into docker/checks.py, which no update of this folder 
         elif not Path("/data").is_dir():
             yield problem("/data is missing", "train.py reads it", "mount it in compose.yaml")
 
-Every function there named check_NAME is run, in the build, too; a problem fails the build. It is
-a generator that may yield nothing, and imports what is installed, not the project. `docker compose
-build` puts a changed checks.py into the image; `docker compose run --rm app docker/doctor` tries it
-without a build.
+Every function there named check_NAME is run, in the build, too; a problem fails the build, and
+remark("…") is a line that does not. It is a generator that may yield nothing, and imports what is
+installed, not the project. `docker compose build` puts a changed checks.py into the image; `docker
+compose run --rm app docker/doctor` tries it without a build.
 """
 
 from .facts import Facts
-from .findings import Finding, Findings, ok, problem, skipped
+from .findings import Finding, Findings, ok, problem, remark, skipped
 
-__all__ = ["Facts", "Finding", "Findings", "ok", "problem", "skipped"]
+__all__ = ["Facts", "Finding", "Findings", "ok", "problem", "remark", "skipped"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 # The template wrote it; in the image it lies beside this folder, too.
 ENVIRONMENT = Path(__file__).resolve().parent.parent / "environment.json"
@@ -36,6 +37,7 @@ class Facts:
     frameworks: dict[str, dict]
     accelerator: str
     building: bool = False
+    scanned: Any = field(default=None, repr=False)  # the shared objects, once a check asks for them
 
     @property
     def on_gpu(self) -> bool:

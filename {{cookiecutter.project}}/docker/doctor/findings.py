@@ -11,7 +11,7 @@ class Finding:
     """What a check found; of a problem also why it matters and what to type."""
 
     check: str
-    status: str  # ok, problem or skipped
+    status: str  # ok, skipped, remark or problem
     found: str
     why: str = ""
     fix: str = ""
@@ -29,6 +29,11 @@ def ok(found: str, details: Iterable[str] = ()) -> Finding:
 def problem(found: str, why: str, fix: str) -> Finding:
     """Make a finding that fails the doctor: what is wrong, why it matters, what to type."""
     return Finding("", "problem", found, why, fix)
+
+
+def remark(found: str) -> Finding:
+    """Make a finding that is worth a line and fails nothing: what is so, and when it matters."""
+    return Finding("", "remark", found)
 
 
 def skipped(reason: str) -> Finding:

@@ -14,6 +14,8 @@ from .facts import OWN_IMAGE, REBUILD, Facts
 from .findings import Findings, ok, problem, skipped
 from .installed import all_wanted, below_site, inside, package, required_by, sites, version_of
 from .processes import error_summary, python, run
+from .shared_objects import DRIVER_LIBRARY, SharedObjects, scan
+from .system_packages import advice
 
 # The parts of each framework that are linked with CUDA.
 GPU_CODE = {
@@ -21,7 +23,6 @@ GPU_CODE = {
     "torch": ["lib/libtorch_cuda.so", "lib/libtorch_cuda_linalg.so", "lib/libcaffe2_nvrtc.so"],
 }
 CUDA_LIBRARY = re.compile(r"lib(cu(?!rl|ps)|nv|nccl)")
-DRIVER_LIBRARY = re.compile(r"lib(cuda|cudadebugger|nvidia-.*)\.so\.1")  # the host brings these
 # cuDNN opens them when it first needs them; until then nobody notices that one is missing.
 CUDNN_PARTS = ("graph", "ops", "cnn", "adv", "heuristic")
 CUDNN_PARTS += ("engines_precompiled", "engines_runtime_compiled")
@@ -92,7 +93,8 @@ def check_cudnn(facts: Facts) -> Findings:
         found = linked(framework)[0] | opened({name} & {*framework_facts["lazy_libraries"]})[0]
         if name in found:
             users.setdefault(Path(found[name]).resolve(), []).append(framework)
-    copies = cudnn_copies(name)
+    objects = scan(facts)
+    copies = cudnn_copies(name, objects)
     summary = [
         f"{path} (used by {' and '.join(users.get(real, ['none']))})"
         for real, path in copies.items()
@@ -104,7 +106,15 @@ def check_cudnn(facts: Facts) -> Findings:
             "they write the same files, for two versions of CUDA",
             f"what fits: {all_wanted(facts)} in pyproject.toml; {REBUILD}",
         )
-    if len(copies) > 1:
+    owners = dict.fromkeys(filter(None, (objects.owner(str(path)) for path in copies.values())))
+    if len(owners) > 1:
+        asked = "; ".join(required_by(owner.name) for owner in owners)
+        yield problem(
+            f"{' and '.join(map(str, owners))} each bring a {name}: {', '.join(summary)}",
+            "parts of both meet in one process: CUDNN_STATUS_SUBLIBRARY_VERSION_MISMATCH",
+            f"keep one; {asked}; without the other: {REBUILD}",
+        )
+    elif len(copies) > 1:
         yield problem(
             f"{len(copies)} copies of {name}: {', '.join(summary)}",
             "parts of both meet in one process: CUDNN_STATUS_SUBLIBRARY_VERSION_MISMATCH",
@@ -120,7 +130,7 @@ def check_cudnn(facts: Facts) -> Findings:
 def origin(facts: Facts, library: str) -> str:
     """Return what to type to get `library` from where this environment has its CUDA."""
     if not CUDA_LIBRARY.match(library):
-        return "its package into docker/apt-packages.txt; docker compose build"
+        return advice([library])
     return {
         "wheels": f"it comes with {all_wanted(facts)} in pyproject.toml; {REBUILD}",
         "ngc": f"it comes with NVIDIA's PyTorch image; {OWN_IMAGE}",
@@ -165,7 +175,7 @@ def opened(libraries: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
 
 def missing_library(error: str) -> str:
     """Return the name in the loader's "NAME: cannot open shared object file", else nothing."""
-    name = re.match(r"(\S+): cannot open shared object file", error)
+    name = re.search(r"(\S+): cannot open shared object file", error)
     return Path(name[1]).name if name else ""
 
 
@@ -176,11 +186,10 @@ def cudnn_parts(cudnn: Path, facts: Facts) -> list[str]:
     return list(map(str, dict.fromkeys(parts + there)))
 
 
-def cudnn_copies(name: str) -> dict[Path, Path]:
+def cudnn_copies(name: str, objects: SharedObjects) -> dict[Path, Path]:
     """Return every cuDNN that a process may meet: the real file, and the first way to it."""
     folders = [Path(entry) for entry in os.environ.get("LD_LIBRARY_PATH", "").split(":") if entry]
-    folders += [lib for site in sites() for lib in sorted(site.glob("nvidia/*/lib"))]
-    paths = [folder / name for folder in folders]
+    paths = [folder / name for folder in folders] + sorted(map(Path, objects.names.get(name, [])))
     ldconfig = shutil.which("ldconfig", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
     cache = run([ldconfig, "-p"]).stdout if ldconfig else ""
     paths += map(Path, re.findall(rf"\s{re.escape(name)} .*=> (/\S+)", cache))

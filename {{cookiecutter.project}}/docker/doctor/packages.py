@@ -20,8 +20,9 @@ from .installed import (
     version_tuple,
     wanted,
 )
-from .libraries import linked
+from .libraries import linked, missing_library
 from .processes import error_summary, python
+from .system_packages import advice
 
 ONNXRUNTIMES = ("onnxruntime-gpu", "onnxruntime")
 OPENCVS = tuple(
@@ -154,7 +155,8 @@ def check_imports(facts: Facts) -> Findings:
             yield problem(
                 f"import {module}: {error_summary(error)}",
                 "a script that needs it cannot start",
-                "a library of the system is missing? Its package into docker/apt-packages.txt; "
-                "docker compose build. Anything else: docker compose build --no-cache",
+                advice([library])
+                if (library := missing_library(error_summary(error)))
+                else "docker compose build --no-cache",
             )
     yield ok(", ".join(module for module in modules if not errors[module]) or "none")

@@ -9,7 +9,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FunctionType
 
-from . import computing, folders, gpu, libraries, packages
+from . import (
+    computing,
+    cuda_builds,
+    folders,
+    gpu,
+    libraries,
+    missing_libraries,
+    packages,
+    requirements,
+    torch_builds,
+)
 from .facts import Facts
 from .findings import Finding, Findings, ok, problem, skipped
 
@@ -39,6 +49,10 @@ CHECKS = [
     Check(packages.check_cuda_major, gpu=True),
     Check(libraries.check_libraries, gpu=True),
     Check(libraries.check_cudnn, gpu=True),
+    Check(cuda_builds.check_cuda_builds),
+    Check(torch_builds.check_torch_builds),
+    Check(missing_libraries.check_shared_objects),
+    Check(requirements.check_requirements),
     Check(packages.check_imports),
     Check(gpu.check_gpu, gpu=True, build=False),
     Check(gpu.check_driver, gpu=True, build=False),

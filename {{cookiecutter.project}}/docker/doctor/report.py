@@ -41,10 +41,14 @@ def table(facts: Facts, findings: list[Finding]) -> Iterator[str]:
     yield f"doctor: {facts.environment}, {facts.line}, ACCELERATOR={facts.accelerator}"
     for name in dict.fromkeys(finding.check for finding in findings):
         of_check = [finding for finding in findings if finding.check == name]
-        worst = max((f.status for f in of_check), key=("ok", "skipped", "problem").index)
-        first, *others = [finding.found for finding in of_check if finding.status == worst]
-        more = f" (and {len(others)} more)" if others else ""
-        yield f"{'PROBLEM' if worst == 'problem' else worst:8} {name:14} {first}{more}"
+        remarks = [finding.found for finding in of_check if finding.status == "remark"]
+        others = [finding for finding in of_check if finding.status != "remark"]
+        worst = max((f.status for f in others), key=("ok", "skipped", "problem").index, default="")
+        if worst == "problem" or not remarks:
+            first, *more = [finding.found for finding in others if finding.status == worst]
+            count = f" (and {len(more)} more)" if more else ""
+            yield f"{'PROBLEM' if worst == 'problem' else worst:8} {name:14} {first}{count}"
+        yield from (f"{'remark':8} {name:14} {found}" for found in remarks)
     for finding in findings:
         if finding.status == "problem":
             yield f"\n{finding.check}: {finding.found}\n  why: {finding.why}\n  fix: {finding.fix}"

@@ -1,0 +1,143 @@
+"""The check of packages that were built for another CUDA, or for CUDA where there is none."""
+
+import pytest
+
+from tests.generation.doctor.elf_file import elf
+
+
+def test_packages_for_the_cuda_of_the_environment_are_fine(machine):
+    machine.dist("cudf-cu13", "26.10")
+    machine.wheel("sparse", "1.0+cu130", files={"sparse/_s.so": elf("libcublas.so.13", module="_s")})
+    machine.wheel("fourier", "1.0", files={"fourier/_f.so": elf("libcufft.so.12", module="_f")})
+
+    (finding,) = machine.finds("cuda-builds")
+
+    assert (finding.status, finding.found) == ("ok", "3 packages besides the frameworks")
+
+
+def test_packages_without_cuda_are_fine(machine):
+    machine.wheel("plain", "1.0", files={"plain/_p.so": elf("libc.so.6", module="_p")})
+    machine.dist("nvidia-ml-py", "13.6")  # Python alone, in spite of its name
+
+    assert [finding.status for finding in machine.finds("cuda-builds")] == ["skipped"]
+    assert [finding.status for finding in machine.finds("cuda-builds", "cpu")] == ["ok"]
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "instead"),
+    [
+        ("cuml-cu11", "24.4", "cuml-cu13 in pyproject.toml instead"),
+        ("cupy-cuda11x", "13.3", "cupy-cuda13x in pyproject.toml instead"),
+        ("jax-cuda12-plugin", "0.7", "jax-cuda13-plugin in pyproject.toml instead"),
+        ("exllamav2", "0.2.4+cu121.torch2.4.0", "a release of exllamav2 for CUDA 13 in pyproject.toml"),
+    ],
+)
+def test_a_name_or_a_version_says_that_it_is_for_another_cuda(machine, name, version, instead):
+    machine.dist(name, version)
+    machine.dist("forecasts", "1.0", f"{name}>=0.2")
+
+    problems = machine.problems("cuda-builds")
+
+    assert f"{name} {version} is built for CUDA 1" in problems
+    assert "this environment is CUDA 13" in problems
+    assert f"{instead}" in problems
+    assert f"{name} is asked for by forecasts" in problems
+
+
+@pytest.mark.parametrize(
+    ("library", "major"),
+    [("libcufft.so.10", 11), ("libnvrtc.so.11.2", 11), ("libnppig.so.12", 12), ("libcupti.so.12", 12)],
+)
+def test_a_module_that_needs_a_library_of_another_cuda_is_named(machine, library, major):
+    machine.wheel(
+        *("radar", "3.2"),
+        files={
+            "radar/_radar.so": elf("libradar.so.3", module="_radar"),
+            "radar/lib/libradar.so.3": elf(library),
+        },
+    )
+
+    problems = machine.problems("cuda-builds")
+
+    assert f"radar 3.2 is built for CUDA {major} (radar/lib/libradar.so.3)" in problems
+    assert machine.problems("shared-objects") == ""
+
+
+def test_a_plugin_for_another_cuda_is_a_remark(machine):
+    machine.wheel("points", "0.9", files={"points/ops_torch.so": elf("libcudart.so.12")})
+
+    assert machine.problems("cuda-builds") == ""
+    assert "points 0.9 has a part for CUDA 12 (points/ops_torch.so)" in machine.remarks("cuda-builds")[0]
+
+
+def test_a_package_with_a_file_for_each_cuda_is_fine(machine):
+    files = {f"bits/libbits_cuda{n}.so": elf(f"libcudart.so.{n}") for n in ("11.0", "12", "13")}
+    machine.wheel("bits", "0.48", files=files)
+
+    assert machine.problems("cuda-builds") == ""
+    assert machine.remarks("cuda-builds") == []
+
+
+def test_cuda_12_on_the_line_of_cuda_12_is_fine(machine):
+    machine.facts["cuda"] = 12
+    machine.dist("cupy-cuda12x", "14.2")
+    machine.wheel("nvidia-curand-cu12", "10.3", files={"nvidia/curand/lib/libcurand.so.10": elf()})
+
+    assert machine.problems("cuda-builds") == ""
+
+
+@pytest.mark.parametrize("ours", ["nvidia-cusolver", "nvidia-cusolver-cu13"])
+def test_one_library_for_two_cudas_is_named_with_what_asks_for_it(machine, ours):
+    machine.wheel(ours, "12.0", files={"nvidia/cu13/lib/libcusolver.so.12": elf()})
+    machine.wheel(
+        "nvidia-cusolver-cu12",
+        "11.7",
+        files={"nvidia/cusolver/lib/libcusolver.so.11": elf("libcublas.so.12")},
+    )
+    machine.dist("tensorflow", "2.20", 'nvidia-cusolver-cu12<12; extra == "and-cuda"')
+
+    problems = machine.problems("cuda-builds")
+
+    assert "nvidia-cusolver-cu12 11.7 for another CUDA beside those of CUDA 13" in problems
+    assert "ask for tensorflow without the extra" in problems
+    assert "tensorflow asks for them" in problems
+
+
+def test_a_library_for_another_cuda_alone_is_a_remark(machine):
+    """As XGBoost brings one, which works beside any CUDA."""
+    machine.wheel("nvidia-nccl-cu12", "2.28", files={"nvidia/nccl/lib/libnccl.so.2": elf("libc.so.6")})
+    machine.dist("trees", "3.1", "nvidia-nccl-cu12")
+
+    assert machine.problems("cuda-builds") == ""
+    assert machine.remarks("cuda-builds") == ["nvidia-nccl-cu12 2.28: not for CUDA 13; trees asks for them"]
+
+
+def test_a_module_for_cuda_is_named_on_a_cpu(machine):
+    machine.dist("pipeline", "1.0", "radar")
+    machine.wheel("radar", "3.2", files={"radar/_radar.so": elf("libcudart.so.13", module="_radar")})
+
+    problems = machine.problems("cuda-builds", "cpu")
+
+    assert "radar 3.2 is built for CUDA 13: radar/_radar.so needs libcudart.so.13" in problems
+    assert "radar is asked for by pipeline" in problems
+    assert machine.problems("shared-objects", "cpu") == ""
+
+
+def test_cuda_that_works_on_a_cpu_is_a_remark_with_what_asks_for_it(machine):
+    machine.wheel("radar", "3.2", "nvidia-cublas", files={"radar/_r.so": elf("libcublas.so.13", module="_r")})
+    machine.wheel(
+        "nvidia-cublas", "13.1", files={"nvidia/cu13/lib/libcublas.so.13": elf(soname="libcublas.so.13")}
+    )
+
+    assert machine.problems("cuda-builds", "cpu") == ""
+    (remark,) = machine.remarks("cuda-builds", "cpu")
+    assert "nvidia-cublas 13.1: CUDA libraries, which ACCELERATOR=cpu does not use; radar asks" in remark
+
+
+def test_a_pytorch_without_cuda_on_a_gpu_is_a_remark_where_the_environment_has_none(machine):
+    machine.without("torch")
+    machine.dist("torch", "2.14.1+cpu")
+
+    assert machine.remarks("cuda-builds") == [
+        "torch 2.14.1+cpu is a build without CUDA: it computes on the CPU"
+    ]

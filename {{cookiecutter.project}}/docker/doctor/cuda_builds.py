@@ -1,0 +1,196 @@
+"""Check that no package was built for another CUDA, or for CUDA where there is none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from .distributions import Distribution
+from .facts import REBUILD, Facts
+from .findings import Finding, Findings, ok, problem, remark, skipped
+from .installed import below_site, distribution_of, required_by
+from .packages import ONNXRUNTIMES
+from .requirement import required_names
+from .shared_objects import SharedObjects, scan
+
+CUDA_LIBRARY = re.compile(
+    r"lib(cudart|cublas|cublasLt|cudnn|cufft|cufftw|curand|cusolver|cusolverMg|cusparse|cusparseLt|"
+    r"cufile|cupti|cuda|cutensor|cutensorMg|nvrtc|nvrtc-builtins|nvJitLink|nvjpeg|nvToolsExt|npp\w+|nccl|"
+    r"nvshmem_host)\.so\b"
+)
+TORCH_LIBRARY = re.compile(r"lib(torch|c10)(_\w+)?\.so")
+# Numbered as CUDA is; cuFFT counts one less, the others keep a number over several CUDAs.
+NUMBERED = re.compile(
+    r"lib(?:cudart|cublas|cublasLt|cupti|nvrtc|nvJitLink|nvjpeg|npp\w+)\.so\.(\d+)"
+)
+CUFFT = re.compile(r"libcufftw?\.so\.(\d+)")
+IN_A_NAME = re.compile(r"-cu(?:da)?(1\d)\d?x?(?=-|$)")  # cupy-cuda12x, nvidia-nccl-cu12
+IN_A_VERSION = re.compile(r"\bcu(1\d)")  # 2.5.1+cu124, 2.7.4+cu12torch2.5
+OTHER_WAYS = {
+    "tensorflow": "tensorflow[and-cuda] brings CUDA and cuDNN of its own: ask for tensorflow "
+    "without the extra, or give it a project of its own; ",
+}
+
+
+def check_cuda_builds(facts: Facts) -> Findings:
+    """Check what every package besides the frameworks was built for; check_cuda_major has those."""
+    objects = scan(facts)
+    named = {*ONNXRUNTIMES, *(distribution_of(name, facts) for name in facts.frameworks)}
+    count = 0
+    for distribution in objects.ours.values():
+        if distribution.name in (ONNXRUNTIMES if not facts.on_gpu else named):
+            continue
+        if majors := cuda_majors(distribution, objects):
+            count += 1
+            if nvidia_package(distribution):
+                continue
+            if facts.on_gpu:
+                yield from another_major(facts, distribution, majors, objects)
+            else:
+                yield from without_a_gpu(distribution, majors, objects)
+        elif facts.on_gpu and distribution.name == "torch" and distribution.local_version == "cpu":
+            yield remark(f"{distribution} is a build without CUDA: it computes on the CPU")
+    yield from nvidia_packages(facts, objects)
+    if facts.on_gpu:
+        yield (
+            ok(f"{count} packages besides the frameworks") if count else skipped("none is for CUDA")
+        )
+    else:
+        yield ok("no package needs CUDA")
+
+
+def nvidia_package(distribution: Distribution) -> bool:
+    """Return whether a distribution is one of NVIDIA's CUDA libraries, as nvidia-cublas."""
+    return distribution.name.startswith("nvidia-")
+
+
+def cuda_majors(distribution: Distribution, objects: SharedObjects) -> dict[int, list[str]]:
+    """Return the CUDA majors that a package was built for, each with the files that say so.
+
+    A name or a version says it for the whole package: then there are no files.
+    """
+    named = IN_A_NAME.search(distribution.name) or IN_A_VERSION.search(distribution.local_version)
+    if named:
+        return {int(named[1]): []}
+    found: dict[int, list[str]] = {}
+    for path in distribution.shared_objects:
+        for name in objects.files[path].needed if path in objects.files else ():
+            if major := major_of(name):
+                found.setdefault(major, []).append(path)
+    return found
+
+
+def major_of(library: str) -> int:
+    """Return the CUDA major of a library by its name, 0 where it has none."""
+    if match := NUMBERED.match(library):
+        return int(match[1])
+    match = CUFFT.match(library)
+    return int(match[1]) + 1 if match else 0
+
+
+def another_major(
+    facts: Facts, distribution: Distribution, majors: dict[int, list[str]], objects: SharedObjects
+) -> Iterator[Finding]:
+    """Yield a package for another CUDA: a problem where it is needed, else a remark."""
+    if facts.cuda in majors:  # some packages bring a file for each
+        return
+    major, files = next(iter(majors.items()))
+    modules = {module for path in files for module in objects.extension_modules(path)}
+    example = f" ({below_site(Path(files[0]))})" if files else ""
+    if files and not modules:
+        yield remark(
+            f"{distribution} has a part for CUDA {major}{example}, which this environment, CUDA "
+            f"{facts.cuda}, cannot use"
+        )
+        return
+    yield problem(
+        f"{distribution} is built for CUDA {major}{example}; this environment is CUDA {facts.cuda}",
+        "libraries of one major version never serve a package that was built for another",
+        f"{other_name(distribution, major, facts.cuda)}; {required_by(distribution.name)}; "
+        f"then: {REBUILD}",
+    )
+
+
+def other_name(distribution: Distribution, major: int, cuda: int) -> str:
+    """Return which package to ask for instead."""
+    name = re.sub(rf"-cu(da)?{major}", rf"-cu\g<1>{cuda}", distribution.name)
+    if name != distribution.name:
+        return f"{name} in pyproject.toml instead, if there is one"
+    return f"a release of {distribution.name} for CUDA {cuda} in pyproject.toml"
+
+
+def without_a_gpu(
+    distribution: Distribution, majors: dict[int, list[str]], objects: SharedObjects
+) -> Iterator[Finding]:
+    """Yield a package for CUDA in an image without: a problem where a library of it is missing."""
+    major = next(iter(majors))
+    for path in distribution.shared_objects:
+        missing = [n for n in objects.missing.get(path, []) if CUDA_LIBRARY.match(n)]
+        if missing and objects.extension_modules(path):
+            yield problem(
+                f"{distribution} is built for CUDA {major}: {below_site(Path(path))} needs "
+                f"{missing[0]}",
+                "ACCELERATOR=cpu: the image has no CUDA, so it cannot be imported",
+                f"its build for the CPU in the extra `cpu` of pyproject.toml; "
+                f"{required_by(distribution.name)}; then: {REBUILD}",
+            )
+            return
+
+
+def nvidia_packages(facts: Facts, objects: SharedObjects) -> Iterator[Finding]:
+    """Yield NVIDIA's libraries of another CUDA, and those of any in an image without a GPU."""
+    installed = [
+        distribution
+        for distribution in objects.ours.values()
+        if nvidia_package(distribution)
+        and any(path in objects.files for path in distribution.shared_objects)
+    ]
+    if not facts.on_gpu:
+        if installed:
+            yield remark(
+                f"{names(installed)}: CUDA libraries, which ACCELERATOR=cpu does not use; "
+                f"{askers(installed, objects)} asks for them: a build without CUDA saves the space"
+            )
+        return
+    others = [d for d in installed if (m := IN_A_NAME.search(d.name)) and int(m[1]) != facts.cuda]
+    present = {d.name for d in installed}
+    twice = [d for d in others if {base(d), f"{base(d)}-cu{facts.cuda}"} & present]
+    if twice:
+        yield problem(
+            f"{names(twice)} for another CUDA beside those of CUDA {facts.cuda}",
+            "one library for two versions of CUDA: the frameworks may get the wrong one",
+            f"{way_out(twice, objects)}{askers(twice, objects)} asks for them; without: {REBUILD}",
+        )
+    elif others:
+        asking = askers(others, objects)
+        yield remark(f"{names(others)}: not for CUDA {facts.cuda}; {asking} asks for them")
+
+
+def base(distribution: Distribution) -> str:
+    """Return nvidia-cublas for nvidia-cublas-cu12."""
+    return IN_A_NAME.sub("", distribution.name)
+
+
+def names(distributions: Iterable[Distribution]) -> str:
+    """Return the first packages by name and version, and how many more there are."""
+    first, *others = map(str, distributions)
+    return f"{first} and {len(others)} more" if others else first
+
+
+def askers(wanted: Iterable[Distribution], objects: SharedObjects) -> str:
+    """Return who asks for these packages, besides NVIDIA's own."""
+    wanted_names = {distribution.name for distribution in wanted} | {"cuda-toolkit"}
+    asking = {
+        distribution.name
+        for distribution in objects.distributions.values()
+        if required_names(distribution) & wanted_names and distribution.name not in wanted_names
+        if not nvidia_package(distribution)
+    }
+    return ", ".join(sorted(asking)) or "pyproject.toml itself"
+
+
+def way_out(wanted: Iterable[Distribution], objects: SharedObjects) -> str:
+    """Return what to do about a package that is known to bring its own CUDA."""
+    asked = askers(wanted, objects).split(", ")
+    return "".join(text for name, text in OTHER_WAYS.items() if name in asked)

@@ -1,0 +1,139 @@
+"""Check for missing libraries, and for shared objects that another package has replaced."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+
+from .cuda_builds import CUDA_LIBRARY, TORCH_LIBRARY, cuda_majors
+from .distributions import Distribution
+from .facts import REBUILD, Facts
+from .findings import Finding, Findings, ok, problem, remark
+from .installed import below_site, distribution_of, required_by, sites
+from .packages import ONNXRUNTIMES, OPENCVS
+from .processes import python
+from .requirement import required_names
+from .shared_objects import SharedObjects, scan
+from .system_packages import OPENED_LATER, advice, apt_package
+
+
+def check_shared_objects(facts: Facts) -> Findings:
+    """Check that every library that an installed package needs is there, and is its own."""
+    objects = scan(facts)
+    yield from missing_libraries(facts, objects)
+    yield from opened_later(objects)
+    yield from replaced(objects)
+    packages = {owner for owner in map(objects.owner, objects.files) if owner}
+    yield ok(f"{len(objects.files)} files, {len(packages)} packages")
+
+
+def missing_libraries(facts: Facts, objects: SharedObjects) -> Iterator[Finding]:
+    """Yield what modules need and nothing has: a problem if their package cannot be imported."""
+    absent: dict[str, dict[str, str]] = {}  # of each package: the library, and a module without it
+    for path, names in sorted(objects.missing.items()):
+        names = [
+            name for name in names if not named_elsewhere(name, objects.owner(path), facts, objects)
+        ]
+        for module in objects.extension_modules(path) if names else []:
+            if package := outermost_package(Path(module)):
+                for name in names:
+                    absent.setdefault(package, {}).setdefault(name, module)
+    for package, names in absent.items():
+        _, error = python(f"import {package}")
+        stopping = [name for name in names if name in error]
+        libraries = stopping or [*filter(apt_package, names)]
+        if not libraries:
+            continue
+        module = names[libraries[0]]
+        cuda = [name for name in stopping if CUDA_LIBRARY.match(name)]
+        who = f"{objects.owner(module) or package} ({below_site(Path(module))})"
+        if stopping:
+            yield problem(
+                f"{' and '.join(stopping)} is missing: no package and no system folder has it; "
+                f"{who} needs it",
+                f"import {package} fails",
+                for_this_cuda(objects.owner(module), facts) if cuda else advice(stopping),
+            )
+        else:  # a module that is imported only when it is used
+            yield remark(
+                f"{who} needs {' and '.join(libraries)}, which is missing: if you use that part, "
+                f"{advice(libraries)}"
+            )
+
+
+def named_elsewhere(
+    library: str, owner: Distribution | None, facts: Facts, objects: SharedObjects
+) -> bool:
+    """Return whether the checks libraries, cuda-builds or torch-builds say more about a library."""
+    if not CUDA_LIBRARY.match(library):
+        return bool(TORCH_LIBRARY.match(library))
+    frameworks = {distribution_of(name, facts) for name in facts.frameworks}
+    if not facts.on_gpu or owner is None or owner.name in frameworks:
+        return True
+    majors = cuda_majors(owner, objects)
+    return bool(majors) and facts.cuda not in majors
+
+
+def for_this_cuda(owner: Distribution | None, facts: Facts) -> str:
+    """Return what to type where a package needs a CUDA library that this environment lacks."""
+    name = owner.name if owner else "it"
+    return (
+        f"a release of {name} for CUDA {facts.cuda} and cuDNN {facts.cudnn} in pyproject.toml; "
+        f"{required_by(name)}; then: {REBUILD}"
+    )
+
+
+def outermost_package(module: Path) -> str:
+    """Return what a script imports first to get a module; "" below a folder without __init__.py."""
+    for site in sites():
+        if module.is_relative_to(site):
+            parts = module.relative_to(site).parts
+            for count in range(1, len(parts)):
+                if (site.joinpath(*parts[:count]) / "__init__.py").is_file():
+                    return ".".join(parts[:count])
+            return module.name.partition(".")[0] if len(parts) == 1 else ""
+    return ""
+
+
+def opened_later(objects: SharedObjects) -> Iterator[Finding]:
+    """Yield the packages whose library is missing although no file of theirs needs it."""
+    for name, libraries in OPENED_LATER.items():
+        if not (distribution := objects.ours.get(name)):
+            continue
+        stems = "|".join(re.escape(library.partition(".so")[0]) for library in libraries)
+        own = [path.rpartition("/")[2] for path in distribution.shared_objects]
+        if any(re.match(rf"({stems})[._]", file) for file in [*objects.system, *own]):
+            continue
+        asked = [d.name for d in objects.distributions.values() if name in required_names(d)]
+        if asked:  # which may never import it, as mediapipe without a microphone
+            yield remark(
+                f"{distribution}, asked for by {', '.join(asked)}, opens {libraries[0]}, which is "
+                f"missing: if you use that, {advice(libraries[:1])}"
+            )
+        else:
+            yield problem(
+                f"{distribution} opens {libraries[0]}, and no system folder has it",
+                "it cannot do its work without that library",
+                advice(libraries[:1]),
+            )
+
+
+def replaced(objects: SharedObjects) -> Iterator[Finding]:
+    """Yield the packages that write the same shared object."""
+    owners: dict[str, list[Distribution]] = {}
+    for distribution in objects.ours.values():
+        for path in distribution.shared_objects:
+            owners.setdefault(path, []).append(distribution)
+    pairs = {pair: path for path, both in owners.items() for pair in combinations(both, 2)}
+    for (one, other), path in pairs.items():
+        names = {one.name, other.name}
+        cudnn = all(name.startswith("nvidia-cudnn-cu") for name in names)
+        if cudnn or names <= {*ONNXRUNTIMES} or names <= {*OPENCVS}:
+            continue  # named by the checks cudnn and packages
+        yield problem(
+            f"{one} and {other} both have {below_site(Path(path))}",
+            "the one installed last has replaced files of the other",
+            f"keep one; {required_by(one.name)}, {required_by(other.name)}; without it: {REBUILD}",
+        )

@@ -1,0 +1,96 @@
+"""Check that each package has what it asks for, or that the project decided otherwise."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from .distributions import Distribution, normalized
+from .facts import ENVIRONMENT, REBUILD, Facts
+from .findings import Findings, ok, problem, remark, skipped
+from .installed import version_of
+from .requirement import Requirement, requirements
+from .shared_objects import scan
+from .version import release
+
+# The line decides which of these are installed, and in which version.
+DECIDED = re.compile(
+    r"onnxruntime(-.*)?|opencv-(contrib-)?python(-headless)?|torch|torchvision|torchaudio|nvidia-.*|"
+    r"triton|pytorch-triton(-.*)?"
+)
+LISTS = re.compile(r"^(?:override|exclude)-dependencies\s*=\s*\[(.*?)\]\s*$", re.M | re.S)
+# Packages of which one stands for the others, since they have the same modules.
+SAME_MODULES = (re.compile(r"onnxruntime(-.*)?"), re.compile(r"opencv(-.*)?"))
+
+
+def check_requirements(facts: Facts) -> Findings:
+    """Check what every package of the environment asks for against what is installed."""
+    installed, ours = scan(facts).distributions, scan(facts).ours
+    overridden, by_line = overrides(), []
+    for distribution, requirement in unmet(ours, installed):
+        found = installed.get(requirement.name)
+        by_image = found and found.name not in ours
+        if DECIDED.fullmatch(requirement.name) or requirement.name in overridden or by_image:
+            has = substitute(requirement.name, installed) or f"no {requirement.name}"
+            by_line.append(f"{distribution} asks for {requirement}; this project has {has}")
+        else:
+            have = f"{found} is installed" if found else "it is not installed"
+            yield problem(
+                f"{distribution} asks for {requirement}, but {have}",
+                "what it needs of that package may not be there",
+                f"docker compose build --no-cache; if that does not help: {requirement} in "
+                f"pyproject.toml; {REBUILD}",
+            )
+    if by_line:
+        yield remark(". ".join(by_line))
+    else:
+        yield ok(f"of {len(ours)} packages") if ours else skipped("no package is installed")
+
+
+def unmet(
+    ours: dict[str, Distribution], installed: dict[str, Distribution]
+) -> Iterator[tuple[Distribution, Requirement]]:
+    """Yield each package of the environment with what it asks for and does not have."""
+    extras: dict[str, set[str]] = {}
+    for distribution in ours.values():
+        for requirement in requirements(distribution):
+            if requirement.extras and requirement.applies():
+                extras.setdefault(requirement.name, set()).update(requirement.extras)
+    for distribution in ours.values():
+        for requirement in requirements(distribution):
+            if requirement.applies(extras.get(distribution.name, ())):
+                found = installed.get(requirement.name)
+                # Debian's own packages have no METADATA that is read here
+                version = found.version if found else version_of(requirement.name)
+                # NVIDIA's 2.14.0a0 counts as 2.14.0, which it is made of
+                same = release(version) if DECIDED.fullmatch(requirement.name) else version
+                if not version or not (requirement.allows(version) or requirement.allows(same)):
+                    yield distribution, requirement
+
+
+def substitute(name: str, installed: dict[str, Distribution]) -> str:
+    """Return the package that this project has in the place of another, with its version."""
+    if name in installed:
+        return str(installed[name])
+    for pattern in SAME_MODULES:
+        if pattern.fullmatch(name):
+            return " and ".join(str(d) for n, d in installed.items() if pattern.fullmatch(n))
+    return ""
+
+
+def overrides() -> set[str]:
+    """Return the names in override-dependencies and exclude-dependencies of pyproject.toml.
+
+    Python 3.10 has no reader of TOML. Without the file, as in some build stages, there are none.
+    """
+    names: set[str] = set()
+    for folder in (Path.cwd(), ENVIRONMENT.parent.parent):
+        try:
+            text = (folder / "pyproject.toml").read_text(encoding="utf-8")
+        except OSError:
+            continue
+        text = re.sub(r"(^|\s)#.*", "", text)  # comments
+        for block in LISTS.findall(text):
+            names |= {normalized(n) for n in re.findall(r"""["']\s*([A-Za-z0-9][\w.-]*)""", block)}
+    return names
