@@ -2,6 +2,7 @@
 
     docker compose run --rm app doctor    everything
     doctor --build                        what needs no GPU: the last step of the build
+    doctor --packages                     what files tell, in a moment: after each change by uv
     doctor --json                         the same for programs
 
 It needs Python alone, so it runs when everything else is broken. Frameworks and libraries are tried

@@ -35,6 +35,7 @@ class Check:
     run: Callable[[Facts], Findings]
     gpu: bool = False  # not needed with ACCELERATOR=cpu
     build: bool = True  # can be known while the image is built
+    quick: bool = False  # reads files alone, so it runs after each change of the packages
     repair: str = "docker compose build --no-cache"  # where the check itself fails
 
     @property
@@ -45,14 +46,14 @@ class Check:
 
 CHECKS = [
     Check(packages.check_python),
-    Check(packages.check_packages),
-    Check(packages.check_cuda_major, gpu=True),
+    Check(packages.check_packages, quick=True),
+    Check(packages.check_cuda_major, gpu=True, quick=True),
     Check(libraries.check_libraries, gpu=True),
     Check(libraries.check_cudnn, gpu=True),
-    Check(cuda_builds.check_cuda_builds),
-    Check(torch_builds.check_torch_builds),
-    Check(missing_libraries.check_shared_objects),
-    Check(requirements.check_requirements),
+    Check(cuda_builds.check_cuda_builds, quick=True),
+    Check(torch_builds.check_torch_builds, quick=True),
+    Check(missing_libraries.check_shared_objects, quick=True),
+    Check(requirements.check_requirements, quick=True),
     Check(packages.check_imports),
     Check(gpu.check_gpu, gpu=True, build=False),
     Check(gpu.check_driver, gpu=True, build=False),
@@ -65,10 +66,10 @@ CHECKS = [
 ]
 
 
-def examine(facts: Facts) -> Findings:
-    """Run every check; one that fails itself is a problem, and the others go on."""
-    for check in [*CHECKS, *owners_checks()]:
-        if check.build or not facts.building:
+def examine(facts: Facts, quick: bool = False) -> Findings:
+    """Run every check, or the quick ones; one that fails itself is a problem, and the others go on."""
+    for check in CHECKS if quick else [*CHECKS, *owners_checks()]:
+        if (check.quick or not quick) and (check.build or not facts.building):
             yield from run(check, facts)
 
 

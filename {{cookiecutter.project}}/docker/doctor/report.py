@@ -19,11 +19,12 @@ def main(arguments: list[str] | None = None) -> int:
         prog="doctor", description=sys.modules[__package__].__doc__.splitlines()[0]
     )
     parser.add_argument("--build", action="store_true", help="only what needs no GPU")
+    parser.add_argument("--packages", action="store_true", help="only what files tell, in a moment")
     parser.add_argument("--json", action="store_true", help="for programs")
     chosen = parser.parse_args(arguments)
     try:
         facts = read_facts(building=chosen.build)
-        findings = list(examine(facts))
+        findings = list(examine(facts, quick=chosen.packages))
     except ValueError as error:
         print(f"doctor: {error}", file=sys.stderr)
         return 1
@@ -31,9 +32,18 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     if chosen.json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2, default=str))
+    elif chosen.packages:  # after the output of uv, which goes to stderr, too
+        print("\n".join(glance(findings)), file=sys.stderr)
     else:
         print("\n".join(table(facts, findings)))
     return int(any(finding.status == "problem" for finding in findings))
+
+
+def glance(findings: list[Finding]) -> Iterator[str]:
+    """Yield what matters after a change of the packages: problems and remarks, else one line."""
+    yield from (f"doctor: {finding.found}" for finding in findings if finding.status == "remark")
+    found = list(problems(findings))
+    yield "\n".join(found).lstrip() if found else "doctor: the packages agree"
 
 
 def table(facts: Facts, findings: list[Finding]) -> Iterator[str]:
@@ -49,6 +59,11 @@ def table(facts: Facts, findings: list[Finding]) -> Iterator[str]:
             count = f" (and {len(more)} more)" if more else ""
             yield f"{'PROBLEM' if worst == 'problem' else worst:8} {name:14} {first}{count}"
         yield from (f"{'remark':8} {name:14} {found}" for found in remarks)
+    yield from problems(findings)
+
+
+def problems(findings: list[Finding]) -> Iterator[str]:
+    """Yield each problem with its cause and what to type."""
     for finding in findings:
         if finding.status == "problem":
             yield f"\n{finding.check}: {finding.found}\n  why: {finding.why}\n  fix: {finding.fix}"
