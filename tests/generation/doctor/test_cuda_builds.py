@@ -132,7 +132,7 @@ def test_cuda_that_works_on_a_cpu_is_a_remark_with_what_asks_for_it(machine):
     assert machine.problems("cuda-builds", "cpu") == ""
     (remark,) = machine.remarks("cuda-builds", "cpu")
     assert (
-        "nvidia-cublas 13.1: CUDA libraries, which ACCELERATOR=cpu does not use; asked for by radar,"
+        "nvidia-cublas 13.1: CUDA libraries, which ACCELERATOR=cpu does not use; asked for by radar:"
         in remark
     )
 
