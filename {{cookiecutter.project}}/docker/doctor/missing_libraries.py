@@ -18,6 +18,9 @@ from .requirement import required_names
 from .shared_objects import SharedObjects, scan
 from .system_packages import OPENED_LATER, advice, apt_package
 
+# Modules that their package tries and does without; to import it, to see that, takes a second.
+TRIED = re.compile(r"/numba/np/ufunc/(tbb|omp)pool\.")
+
 
 def check_shared_objects(facts: Facts) -> Findings:
     """Check that every library that an installed package needs is there, and is its own."""
@@ -36,7 +39,7 @@ def missing_libraries(facts: Facts, objects: SharedObjects) -> Iterator[Finding]
         names = [
             name for name in names if not named_elsewhere(name, objects.owner(path), facts, objects)
         ]
-        for module in objects.extension_modules(path) if names else []:
+        for module in objects.extension_modules(path) if names and not TRIED.search(path) else []:
             if package := outermost_package(Path(module)):
                 for name in names:
                     absent.setdefault(package, {}).setdefault(name, module)
