@@ -100,7 +100,7 @@ def test_one_library_for_two_cudas_is_named_with_what_asks_for_it(machine, ours)
 
     assert "nvidia-cusolver-cu12 11.7 for another CUDA beside those of CUDA 13" in problems
     assert "ask for tensorflow without the extra" in problems
-    assert "tensorflow asks for them" in problems
+    assert "asked for by tensorflow |" in problems
 
 
 def test_a_library_for_another_cuda_alone_is_a_remark(machine):
@@ -109,7 +109,7 @@ def test_a_library_for_another_cuda_alone_is_a_remark(machine):
     machine.dist("trees", "3.1", "nvidia-nccl-cu12")
 
     assert machine.problems("cuda-builds") == ""
-    assert machine.remarks("cuda-builds") == ["nvidia-nccl-cu12 2.28: not for CUDA 13; trees asks for them"]
+    assert machine.remarks("cuda-builds") == ["nvidia-nccl-cu12 2.28: not for CUDA 13; asked for by trees"]
 
 
 def test_a_module_for_cuda_is_named_on_a_cpu(machine):
@@ -131,7 +131,10 @@ def test_cuda_that_works_on_a_cpu_is_a_remark_with_what_asks_for_it(machine):
 
     assert machine.problems("cuda-builds", "cpu") == ""
     (remark,) = machine.remarks("cuda-builds", "cpu")
-    assert "nvidia-cublas 13.1: CUDA libraries, which ACCELERATOR=cpu does not use; radar asks" in remark
+    assert (
+        "nvidia-cublas 13.1: CUDA libraries, which ACCELERATOR=cpu does not use; asked for by radar:"
+        in remark
+    )
 
 
 def test_a_pytorch_without_cuda_on_a_gpu_is_a_remark_where_the_environment_has_none(machine):
@@ -141,3 +144,15 @@ def test_a_pytorch_without_cuda_on_a_gpu_is_a_remark_where_the_environment_has_n
     assert machine.remarks("cuda-builds") == [
         "torch 2.14.1+cpu is a build without CUDA: it computes on the CPU"
     ]
+
+
+def test_two_packages_of_one_library_are_named_with_the_setting_that_drops_one(machine):
+    machine.wheel("nvidia-nccl-cu12", "2.28", files={"nvidia/nccl/lib/libnccl.so.2": elf()})
+    machine.dist("nvidia-nccl-cu13", "2.30", files=["nvidia/nccl/lib/libnccl.so.2"])
+    machine.dist("trees", "3.1", "nvidia-nccl-cu12; sys_platform == 'linux'")
+
+    problems = machine.problems("cuda-builds")
+
+    assert "nvidia-nccl-cu12 2.28 for another CUDA beside those of CUDA 13" in problems
+    assert '"nvidia-nccl-cu12" in exclude-dependencies of [tool.uv] in pyproject.toml' in problems
+    assert machine.problems("shared-objects") == ""

@@ -29,7 +29,7 @@ IN_A_NAME = re.compile(r"-cu(?:da)?(1\d)\d?x?(?=-|$)")  # cupy-cuda12x, nvidia-n
 IN_A_VERSION = re.compile(r"\bcu(1\d)")  # 2.5.1+cu124, 2.7.4+cu12torch2.5
 OTHER_WAYS = {
     "tensorflow": "tensorflow[and-cuda] brings CUDA and cuDNN of its own: ask for tensorflow "
-    "without the extra, or give it a project of its own; ",
+    "without the extra, or give it a project of its own",
 }
 
 
@@ -132,7 +132,7 @@ def without_a_gpu(
                 f"{distribution} is built for CUDA {major}: {below_site(Path(path))} needs "
                 f"{missing[0]}",
                 "ACCELERATOR=cpu: the image has no CUDA, so it cannot be imported",
-                f"its build for the CPU in the extra `cpu` of pyproject.toml; "
+                "move it to the extra `nvidia` of pyproject.toml, or ask for a build without CUDA; "
                 f"{required_by(distribution.name)}; then: {REBUILD}",
             )
             return
@@ -150,21 +150,28 @@ def nvidia_packages(facts: Facts, objects: SharedObjects) -> Iterator[Finding]:
         if installed:
             yield remark(
                 f"{names(installed)}: CUDA libraries, which ACCELERATOR=cpu does not use; "
-                f"{askers(installed, objects)} asks for them: a build without CUDA saves the space"
+                f"asked for by {askers(installed, objects)}: a build without CUDA saves the space"
             )
         return
-    others = [d for d in installed if (m := IN_A_NAME.search(d.name)) and int(m[1]) != facts.cuda]
+    suffixed = [(d, match) for d in installed if (match := IN_A_NAME.search(d.name))]
+    others = [d for d, match in suffixed if int(match[1]) != facts.cuda]
+    others = [d for d in others if base(d) != "nvidia-cudnn"]  # named by the check cudnn
     present = {d.name for d in installed}
     twice = [d for d in others if {base(d), f"{base(d)}-cu{facts.cuda}"} & present]
     if twice:
+        asked = askers(twice, objects)
+        excluded = ", ".join(f'"{distribution.name}"' for distribution in twice)
+        way = f"{excluded} in exclude-dependencies of [tool.uv] in pyproject.toml"
+        for name, other_way in OTHER_WAYS.items():
+            way = other_way if name in asked.split(", ") else way
         yield problem(
             f"{names(twice)} for another CUDA beside those of CUDA {facts.cuda}",
-            "one library for two versions of CUDA: the frameworks may get the wrong one",
-            f"{way_out(twice, objects)}{askers(twice, objects)} asks for them; without: {REBUILD}",
+            f"the frameworks may get the wrong one; asked for by {asked}",
+            f"{way}; {REBUILD}",
         )
     elif others:
-        asking = askers(others, objects)
-        yield remark(f"{names(others)}: not for CUDA {facts.cuda}; {asking} asks for them")
+        asked = askers(others, objects)
+        yield remark(f"{names(others)}: not for CUDA {facts.cuda}; asked for by {asked}")
 
 
 def base(distribution: Distribution) -> str:
@@ -180,17 +187,15 @@ def names(distributions: Iterable[Distribution]) -> str:
 
 def askers(wanted: Iterable[Distribution], objects: SharedObjects) -> str:
     """Return who asks for these packages, besides NVIDIA's own."""
-    wanted_names = {distribution.name for distribution in wanted} | {"cuda-toolkit"}
+    wanted_names = {distribution.name for distribution in wanted}
+    toolkit = objects.distributions.get("cuda-toolkit")  # asks for all of them, for others
+    if toolkit and required_names(toolkit) & wanted_names:
+        wanted_names.add(toolkit.name)
     asking = {
         distribution.name
         for distribution in objects.distributions.values()
-        if required_names(distribution) & wanted_names and distribution.name not in wanted_names
-        if not nvidia_package(distribution)
+        if required_names(distribution) & wanted_names
+        and distribution.name not in wanted_names
+        and not nvidia_package(distribution)
     }
     return ", ".join(sorted(asking)) or "pyproject.toml itself"
-
-
-def way_out(wanted: Iterable[Distribution], objects: SharedObjects) -> str:
-    """Return what to do about a package that is known to bring its own CUDA."""
-    asked = askers(wanted, objects).split(", ")
-    return "".join(text for name, text in OTHER_WAYS.items() if name in asked)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 
-from .cuda_builds import CUDA_LIBRARY, TORCH_LIBRARY, cuda_majors
+from .cuda_builds import CUDA_LIBRARY, TORCH_LIBRARY, base, cuda_majors
 from .distributions import Distribution
 from .facts import REBUILD, Facts
 from .findings import Finding, Findings, ok, problem, remark
@@ -17,6 +17,9 @@ from .processes import python
 from .requirement import required_names
 from .shared_objects import SharedObjects, scan
 from .system_packages import OPENED_LATER, advice, apt_package
+
+# Modules that their package tries and does without; to import it, to see that, takes a second.
+TRIED = re.compile(r"/numba/np/ufunc/(tbb|omp)pool\.")
 
 
 def check_shared_objects(facts: Facts) -> Findings:
@@ -36,7 +39,7 @@ def missing_libraries(facts: Facts, objects: SharedObjects) -> Iterator[Finding]
         names = [
             name for name in names if not named_elsewhere(name, objects.owner(path), facts, objects)
         ]
-        for module in objects.extension_modules(path) if names else []:
+        for module in objects.extension_modules(path) if names and not TRIED.search(path) else []:
             if package := outermost_package(Path(module)):
                 for name in names:
                     absent.setdefault(package, {}).setdefault(name, module)
@@ -51,16 +54,21 @@ def missing_libraries(facts: Facts, objects: SharedObjects) -> Iterator[Finding]
         who = f"{objects.owner(module) or package} ({below_site(Path(module))})"
         if stopping:
             yield problem(
-                f"{' and '.join(stopping)} is missing: no package and no system folder has it; "
+                f"{some(stopping)} is missing: no package and no system folder has it; "
                 f"{who} needs it",
                 f"import {package} fails",
                 for_this_cuda(objects.owner(module), facts) if cuda else advice(stopping),
             )
         else:  # a module that is imported only when it is used
             yield remark(
-                f"{who} needs {' and '.join(libraries)}, which is missing: if you use that part, "
+                f"{who} needs {some(libraries)}, which is missing: if you use that part, "
                 f"{advice(libraries)}"
             )
+
+
+def some(libraries: list[str]) -> str:
+    """Return the first library, and how many more there are."""
+    return f"{libraries[0]} and {len(libraries) - 1} more" if len(libraries) > 1 else libraries[0]
 
 
 def named_elsewhere(
@@ -129,9 +137,9 @@ def replaced(objects: SharedObjects) -> Iterator[Finding]:
     pairs = {pair: path for path, both in owners.items() for pair in combinations(both, 2)}
     for (one, other), path in pairs.items():
         names = {one.name, other.name}
-        cudnn = all(name.startswith("nvidia-cudnn-cu") for name in names)
-        if cudnn or names <= {*ONNXRUNTIMES} or names <= {*OPENCVS}:
-            continue  # named by the checks cudnn and packages
+        two_cudas = one.name.startswith("nvidia-") and base(one) == base(other)
+        if two_cudas or names <= {*ONNXRUNTIMES} or names <= {*OPENCVS}:
+            continue  # named by the checks cudnn, cuda-builds and packages
         yield problem(
             f"{one} and {other} both have {below_site(Path(path))}",
             "the one installed last has replaced files of the other",
