@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import TEMPLATE
 
-# tests/generation/test_benchmarks.py looks at its code; serial: a build beside it would change the build cache
+# tests/generation/test_benchmarks.py looks at its code. Serial: a build beside it changes the build cache.
 pytestmark = [pytest.mark.nightly, pytest.mark.serial]
 
 BENCH = [sys.executable, "-m", "benchmarks"]

@@ -1,9 +1,9 @@
 {% set stack = cookiecutter | stack %}
 #!/usr/bin/python3 -I
-"""uv, as it is called in this image: {{ 'with the private index, ' if cookiecutter.__index_url }}for the packages that ACCELERATOR chose.
+"""uv in this image: {{ 'with the private index, ' if cookiecutter.__index_url }}for the packages that ACCELERATOR chose.
 
-The program itself is /opt/uv/bin/uv; it would sync without the extra of ACCELERATOR, and so remove its packages.
-After each change of the environment the doctor looks at the packages, and its exit code is this one's.
+The program itself is /opt/uv/bin/uv; it would sync without the extra of ACCELERATOR, and so remove
+its packages. After each change the doctor looks at what is installed; its exit code is this one's.
 """
 
 import os
@@ -19,13 +19,14 @@ from pathlib import Path
 
 UV = ["/usr/local/bin/with-network", {{ '"/usr/local/bin/with-index", ' if cookiecutter.__index_url }}"/opt/uv/bin/uv"]
 DOCTOR = "/usr/local/bin/doctor"
-# uv's global options: they hold for each step of a command.
-GLOBAL = {"--quiet", "--verbose", "--offline", "--no-progress", "--no-cache", "--no-config", "--system-certs"}
-WITH_VALUE = {"--color", "--directory", "--project", "--config-file", "--cache-dir", "--allow-insecure-host"}
+# uv's global options, which hold for each step of a command; the second ones have a value.
+GLOBAL = ("--quiet", "--verbose", "--offline", "--no-progress", "--no-cache", "--no-config")
+WITH_VALUE = ("--color", "--directory", "--project", "--config-file", "--cache-dir")
 # With one of these, uv is told what to sync, or not to.
 CHOSEN = ("--extra", "--all-extras", "--only-group", "--only-dev", "--script")
 NOT_SYNCED = ("--no-sync", "--frozen", "--script")
 INFORMS = ("--help", "-h", "--version", "-V")
+CHANGES = (["sync"], ["pip", "install"], ["pip", "uninstall"], ["pip", "sync"])
 
 
 def main(words: list[str]) -> int:
@@ -42,18 +43,18 @@ def main(words: list[str]) -> int:
         failed = uv([*words, *accelerator()])
     else:
         failed = uv(words)
-        if command[0] != "sync" and command not in (["pip", "install"], ["pip", "uninstall"], ["pip", "sync"]):
+        if command not in CHANGES:
             return failed
     return failed or look()
 
 
 def split(words: list[str]) -> tuple[list[str], list[str]]:
-    """Return the command, such as ["pip", "install"], and uv's global options, wherever they stand."""
+    """Return the command, such as ["pip", "install"], and the global options around it."""
     command, options, rest = [], [], iter(words)
     for word in rest:
         if word in WITH_VALUE:
             options += [word, next(rest, "")]
-        elif word in GLOBAL or re.fullmatch("-[nqv]+", word) or word.partition("=")[0] in WITH_VALUE:
+        elif word.partition("=")[0] in (*GLOBAL, *WITH_VALUE) or re.fullmatch("-[nqv]+", word):
             options.append(word)
         elif not word.startswith("-") and (not command or command == ["pip"]):
             command.append(word)
@@ -75,35 +76,37 @@ def change(words: list[str], command: str, options: list[str]) -> int:
         failed = uv(words)
         del os.environ["UV_NO_SYNC"]
         if failed:
-            if given_git(words) and not shutil.which("git"):
-                print("uv: git is in the dev container alone: add this package there", file=sys.stderr)
+            if any("git+" in word for word in words) and not shutil.which("git"):
+                say("git is in the dev container alone: add this package there")
             return failed
         # as uv does it: only a removal takes away what is in no list, such as from `uv pip install`
-        failed = uv([*options, "sync", *(["--inexact"] if command == "add" else []), *accelerator()])
+        keep = ["--inexact"] if command == "add" else []
+        failed = uv([*options, "sync", *keep, *accelerator()])
     finally:
         if failed:
             restore(before)
     if failed:
-        print("uv: it could not be installed, so pyproject.toml and uv.lock are as they were", file=sys.stderr)
+        say("it could not be installed, so pyproject.toml and uv.lock are as they were")
         if not shutil.which("cc"):
-            print(
-                "uv: a package without a wheel needs a compiler; the build of the image has one: "
-                "uv add --no-sync NAME, then docker compose build",
-                file=sys.stderr,
-            )
+            say("a package without a wheel needs a compiler; the build of the image has one:")
+            say("uv add --no-sync NAME, then docker compose build")
     return failed
 
 
-def given_git(words: list[str]) -> bool:
-    """Return whether a package comes from a git repository."""
-    return any(word.startswith("git+") or "@ git+" in word for word in words)
+def say(text: str) -> None:
+    """Print a line for the person who typed the command."""
+    print(f"uv: {text}", file=sys.stderr)
 
 
 def project(options: list[str]) -> Path:
     """Return the folder of the pyproject.toml that uv changes."""
-    named = [value for name, value in zip(options, options[1:]) if name in ("--project", "--directory")]
-    start = Path(*named).resolve()
-    return next((folder for folder in (start, *start.parents) if (folder / "pyproject.toml").is_file()), start)
+    start = Path()
+    for name in ("--directory", "--project"):
+        if name in options:
+            start /= options[options.index(name) + 1]
+    start = start.resolve()
+    found = (folder for folder in (start, *start.parents) if (folder / "pyproject.toml").is_file())
+    return next(found, start)
 
 
 def read(path: Path) -> bytes | None:
@@ -123,9 +126,10 @@ def restore(before: dict[Path, bytes | None]) -> None:
 def accelerator() -> list[str]:
     """Return the options of `uv sync` for what this environment is made of."""
     group = os.environ.get("SYNC_GROUP")
-    options = ["--extra", os.environ.get("ACCELERATOR") or "nvidia", *(["--group", group] if group else [])]
+    options = ["--extra", os.environ.get("ACCELERATOR") or "nvidia"]
+    options += ["--group", group] if group else []
 {% if stack.cuda_from == 'ngc' %}
-    # What NVIDIA's image brings stays. Inexact: uv would remove those packages that it may not install.
+    # What NVIDIA's image brings stays. Inexact: uv removes packages that it may not install.
     names = {distribution.metadata["Name"] for distribution in distributions()} - {None}
     if "opencv" in names:  # NVIDIA's own build of OpenCV; the index's would overwrite half of it
         names.add("opencv-python-headless")

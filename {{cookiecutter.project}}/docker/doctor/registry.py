@@ -67,7 +67,7 @@ CHECKS = [
 
 
 def examine(facts: Facts, quick: bool = False) -> Findings:
-    """Run every check, or the quick ones; one that fails itself is a problem, and the others go on."""
+    """Run every check, or the quick ones; one that fails is a problem, and the others go on."""
     for check in CHECKS if quick else [*CHECKS, *owners_checks()]:
         if (check.quick or not quick) and (check.build or not facts.building):
             yield from run(check, facts)

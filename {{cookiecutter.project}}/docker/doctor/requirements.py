@@ -82,10 +82,10 @@ def substitute(name: str, installed: dict[str, Distribution]) -> str:
 def overrides() -> set[str]:
     """Return the names in override-dependencies and exclude-dependencies of pyproject.toml.
 
-    Python 3.10 has no reader of TOML. Without the file, as in some build stages, there are none.
+    Python 3.10 has no reader of TOML. A build keeps a copy of the file in /opt.
     """
     names: set[str] = set()
-    for folder in (Path.cwd(), ENVIRONMENT.parent.parent):
+    for folder in (Path.cwd(), ENVIRONMENT.parent.parent, Path("/opt")):
         try:
             text = (folder / "pyproject.toml").read_text(encoding="utf-8")
         except OSError:
