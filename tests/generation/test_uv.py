@@ -121,7 +121,8 @@ class Uv:
         stand_in = folder / "uv"
         stand_in.write_text(
             '#!/bin/sh\necho "$*${UV_NO_SYNC:+, not synced}"\n'
-            'case " $* " in *" add "* | *" remove "*) echo "# changed" | tee -a pyproject.toml >uv.lock; esac\n'
+            'case " $* " in *" add "* | *" remove "*)\n'
+            'echo "# changed" >> pyproject.toml; touch uv.lock ;; esac\n'
             + (f'case " $* " in *" {fails} "*) exit 1 ;; esac\n' if fails else "")
         )
         stand_in.chmod(0o755)
