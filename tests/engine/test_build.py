@@ -57,7 +57,8 @@ def test_onnx_runtime_reports_nothing_to_its_maker(project):
         done = project.run("docker", "compose", "run", "--rm", "app", *name.split(" ", 1))
         assert done.returncode == 0, done.stderr
 
-    assert {path.name for path in (project.path / ".cache").iterdir()} == {".gitkeep"}
+    found = [path for path in (project.path / ".cache").rglob("*") if path.name != ".gitkeep"]
+    assert [path.name for path in found] == [f"home-{project.path.stat().st_uid}"]
 
 
 def test_the_accelerator_s_packages_are_there_and_the_other_one_s_are_not(inspect):
@@ -88,11 +89,12 @@ def test_the_environment_is_group_writable_for_group_0_and_nobody_else(inspect):
 
 def test_the_project_is_in_the_image_without_its_settings_and_history(built, inspect):
     assert (built.path / ".env").exists()
+    assert (built.path / "data").exists()
 
     names = inspect("ls -A /code").split()
 
     assert {"script.py", "src", "pyproject.toml"} <= set(names)
-    assert not {".env", ".git", ".cache", "outputs"} & set(names)
+    assert not {".env", ".git", ".cache", "outputs", "data"} & set(names)
 
 
 def test_uid_1000_belongs_to_app_alone(docker, base, inspect):

@@ -175,6 +175,8 @@ def built(base: Base, tmp_path_factory: pytest.TempPathFactory) -> BakedProject:
     """A project with the default answers, built for ACCELERATOR=cpu. Do not change it."""
     project = generate(tmp_path_factory.mktemp("built"), project="capy-test")
     (project.path / ".env").write_text("ACCELERATOR=cpu\n")  # whatever this machine has
+    (project.path / "data").mkdir()
+    (project.path / "data/set").write_text("stays out of the image")
     done = project.run("docker", "compose", "build", "--progress", "plain")
     assert done.returncode == 0, done.stderr
     return project

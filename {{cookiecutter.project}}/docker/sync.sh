@@ -12,7 +12,12 @@ if [ "${1:-}" = --packages ]; then
     shift
     if [ ! -f uv.lock ]; then
         echo "sync: no uv.lock, so today's versions are installed; the first 'docker compose run' writes uv.lock" >&2
-        uv lock
+        if ! uv lock; then
+            if grep -q 'path = ' pyproject.toml; then
+                echo 'sync: a package in a folder of this project needs uv.lock, which uv add has written: put it back' >&2
+            fi
+            exit 1
+        fi
     fi
     cp pyproject.toml uv.lock /opt/
     exec uv sync --frozen --no-install-project --no-install-local "$@"
