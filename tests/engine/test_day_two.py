@@ -174,7 +174,7 @@ def uv():
     return call
 
 
-# ------------------------------------------------------------------------------ the lock file of the first build
+# ------------------------------------------------------------------------------ the lock file
 
 
 def test_the_first_run_writes_the_lock_file_of_the_build_as_the_owner(day_two):

@@ -152,6 +152,7 @@ def test_a_wheel_that_asks_for_a_newer_python_does_not_serve(matrix, index):
         ({"cuda_extra": "nvidia-cuda-nvrtc"}, "cuda", "[cuda] asks for nvidia-cuda-nvrtc"),
         ({"extra": "nvidia-cudnn-cu99"}, "cudnn", "onnxruntime-gpu[cudnn] asks for nvidia-cudnn-cu99"),
         ({"extra": "numpy"}, "cudnn", "asks for no package like nvidia-cudnn"),
+        ({"vision_for": "9.9.9"}, "torchvision", "asks for torch==9.9.9"),
     ],
     ids=[
         "onnxruntime moved to another CUDA",
@@ -163,6 +164,7 @@ def test_a_wheel_that_asks_for_a_newer_python_does_not_serve(matrix, index):
         "the extra for CUDA asks for any version",
         "the extra for cuDNN moved to another CUDA",
         "the extra for cuDNN lost its package",
+        "torchvision moved to another PyTorch",
     ],
 )
 def test_a_moved_framework_is_found(matrix, index, facts, change, fact, complaint):
@@ -239,6 +241,20 @@ def test_a_lowest_python_that_could_be_lower_is_found(matrix, index, facts):
 
     lowest = facts["lowest_python"]
     assert found["lowest_python"] == f"it is {lowest} (every package has a wheel for {lowest})"
+
+
+def test_a_highest_python_that_could_be_higher_is_found(matrix, index, facts):
+    (line,) = matrix["lines"].values()
+    line["highest_python"]["value"] = facts["python"]
+
+    minor = int(facts["python"].split(".")[1]) + 1
+    assert changes(matrix)["highest_python"] == f"every package has a wheel for 3.{minor}"
+
+
+def test_a_highest_python_that_is_too_high_is_found(matrix, index, facts):
+    index.remove("torchvision", facts["torchvision"], tag=facts["highest_python"].replace("3.", "cp3"))
+
+    assert "there is no longer every wheel" in changes(matrix)["highest_python"]
 
 
 def test_an_index_that_is_not_there_is_one_line(matrix, monkeypatch, capsys):

@@ -6,14 +6,17 @@ import copy
 import json
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 from cookiecutter.exceptions import FailedHookException
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
-from capy_template.matrix import FRAMEWORKS, MATRIX, chosen, load, unserved
+from capy_template.matrix import FRAMEWORKS, MATRIX, OPENCVS, chosen, load, unserved
 from compatibility import docs, facts
 from compatibility.index import GLIBC_MINOR
 from tests.conftest import TEMPLATE, run_cookiecutter
@@ -24,6 +27,8 @@ ENVIRONMENTS = load()["environments"]
 QUESTIONS = json.loads((TEMPLATE / "cookiecutter.json").read_text())
 SCHEMA = MATRIX.with_name("matrix.schema.json")
 PAIRS = [(name, line) for name in ENVIRONMENTS for line in LINES]
+SERVED = [pair for pair in PAIRS if not unserved(load(), *pair)]
+WITH_TORCH = [name for name, use in ENVIRONMENTS.items() if "torch" in use["packages"]]
 UNSERVED = [pair for pair in PAIRS if unserved(load(), *pair)]
 
 # A fault, made in the first line or in the whole, and a word of the schema's complaint.
@@ -204,3 +209,38 @@ def test_a_name_of_no_line_is_refused_in_one_line():
     """Cookiecutter checks an answer; a replay file that somebody wrote it does not."""
     with pytest.raises(FailedHookException, match="'cu99' is no answer to `environment` or `cuda`"):
         chosen({"environment": "full", "cuda": "cu99"})
+
+
+@pytest.mark.parametrize(("environment", "line"), SERVED, ids=str)
+def test_the_line_decides_whatever_a_package_asks_for(bake, environment, line):
+    """One of each runtime and one OpenCV, at the line's versions, in the extra that they belong to."""
+    data = tomllib.loads(bake(environment=environment, cuda=line).read("pyproject.toml"))
+    facts = {name: fact["value"] for name, fact in load()["lines"][line].items() if isinstance(fact, dict)}
+    overrides = [Requirement(text) for text in data["tool"]["uv"]["override-dependencies"]]
+    chosen = [Requirement(text).name for text in data["project"]["dependencies"]]
+
+    for requirement in overrides:
+        version = facts[requirement.name.removesuffix("-gpu")]
+        assert str(requirement.specifier) == f"=={version}"
+        assert "nvidia" in str(requirement.marker) or not requirement.name.endswith("-gpu")
+    assert {"onnxruntime", "onnxruntime-gpu"} <= {requirement.name for requirement in overrides}
+    opencvs = set(data["tool"]["uv"]["exclude-dependencies"]) | {n for n in chosen if n.startswith("opencv")}
+    assert opencvs == set(OPENCVS)
+
+    pythons = SpecifierSet(data["project"]["requires-python"])
+    minor = int(facts["highest_python"].split(".")[1])
+    assert all(f"{facts[name]}.1" in pythons for name in ("python", "lowest_python", "highest_python"))
+    assert f"3.{minor + 1}.0" not in pythons
+
+
+@pytest.mark.parametrize("environment", WITH_TORCH)
+def test_what_belongs_to_pytorch_comes_from_where_pytorch_comes_from(bake, environment):
+    data = tomllib.loads(bake(environment=environment).read("pyproject.toml"))
+    extras = data["project"]["optional-dependencies"]
+    sources = data["tool"]["uv"]["sources"]
+
+    assert sources["torchvision"] == sources["torch"]
+    for extra in extras.values():
+        assert any(text.startswith("torchvision==") for text in extra) == any(
+            t.startswith("torch==") for t in extra
+        )

@@ -66,7 +66,7 @@ def project(template: Repository, tmp_path: Path) -> Repository:
     repository = Repository(tmp_path / "followed")
     repository.git("init", "--quiet")
     repository.commit("Generated")
-    repository.edit("pyproject.toml", "dependencies = [\n", 'dependencies = [\n  "einops",\n')
+    repository.edit("pyproject.toml", "\ndependencies = [\n", '\ndependencies = [\n  "einops",\n')
     repository.edit("README.md", "# followed\n", "# Followed, by its owner\n")
     (repository.path / "src/followed/owned.py").write_text("import einops\n")
     (repository.path / "docker/accelerator-cpu.yaml").unlink()
@@ -132,7 +132,7 @@ def test_the_former_doctor_py_goes_unless_its_owner_changed_it(template, request
     [
         ({"cuda": "cu12-py312"}, "docker/environment.json", '"cuda": 13', '"cuda": 12'),
         ({"notebook": True}, "compose.yaml", "", "jupyter lab"),
-        ({"environment": "full"}, "pyproject.toml", "torch==", "onnxruntime-gpu"),
+        ({"environment": "full"}, "pyproject.toml", "torch==", "onnxscript"),
     ],
     ids=str,
 )
