@@ -197,15 +197,30 @@ def torch_cudnn(line: Line) -> None:
 
 
 def together(line: Line) -> None:
-    """All packages of `full` go together, for the line's Python and the lowest, with one cuDNN."""
+    """A first build of `full` today: all packages go together, with one cuDNN and no new major version.
+
+    For the line's Python, the lowest and the highest: `uv lock` is for all of them.
+    """
     use = line.matrix["environments"]["full"]
     values = {fact: line.value(fact) for fact in (*PINNED, *COMPANIONS, *line.ranges)}
     wanted = [*extras(use, values)[0]]
     wanted += [
         DISTRIBUTIONS.get(name, name) + values[name] for name in use["packages"] if name in line.ranges
     ]
-    for python in dict.fromkeys((line.value("python"), line.value("lowest_python"))):
+    for python in dict.fromkeys(line.value(fact) for fact in ("python", "lowest_python", "highest_python")):
         packages = line.index.resolve(wanted, line.target(python))
         cudnns = [package for package in packages if package.startswith("nvidia-cudnn")]
         if len(cudnns) != 1:
             raise Changed(f"for Python {python}: {' and '.join(cudnns) or 'no cuDNN'}")
+        refuse_new_majors(line, packages)
+
+
+def refuse_new_majors(line: Line, packages: list[str]) -> None:
+    """Raise Changed where a range admits a major version that was not there when it was written."""
+    chosen = dict(package.split("==") for package in packages)
+    for fact in line.ranges:
+        name, lowest = DISTRIBUTIONS.get(fact, fact), re.search(r">=([\d.]+)", line.value(fact))
+        if name in chosen and Version(chosen[name]).major > Version(lowest[1]).major:
+            raise Changed(
+                f"a first build takes {name} {chosen[name]}, a new major version: try it, or exclude it"
+            )

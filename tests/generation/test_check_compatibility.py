@@ -193,6 +193,12 @@ def test_packages_that_cannot_be_installed_together_are_found(matrix, index, fac
     assert "No solution found" in found[TOGETHER]
 
 
+def test_a_new_major_version_is_found_before_a_first_build_takes_it(matrix, index, facts):
+    index.add("numpy", "99.0")
+
+    assert "a first build takes numpy 99.0, a new major version" in changes(matrix)[TOGETHER]
+
+
 def test_a_missing_wheel_for_the_python_of_the_line_is_found(matrix, index, facts):
     index.remove("onnxruntime", facts["onnxruntime"], tag=facts["python"].replace("3.", "cp3"))
 
