@@ -163,7 +163,7 @@ def test_new_code_does_not_install_the_packages_again(copy):
 
     log = build(copy)
 
-    assert "CACHED" in step(log, "sync-environment --no-install-project")
+    assert "CACHED" in step(log, "sync-environment --packages")
     assert "CACHED" not in step(log, "COPY --chown=app:root . /code")
 
 
@@ -199,9 +199,12 @@ def test_the_lock_file_is_made_by_the_documented_command_decides_and_is_guarded(
     assert " ".join(command) in stale.stdout + stale.stderr
 
 
-def test_without_a_lock_file_nothing_is_left_in_the_project_or_the_image(built, inspect):
+def test_without_a_lock_file_the_image_keeps_its_own_and_the_project_has_none_yet(built, inspect):
     assert not (built.path / "uv.lock").exists()
-    assert inspect("find / -xdev -name uv.lock") == ""
+    assert (
+        inspect("find / -xdev -name uv.lock | sort; cmp /code/uv.lock /opt/uv.lock")
+        == "/code/uv.lock\n/opt/uv.lock"
+    )
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,8 @@ def test_every_step_passes_on_the_first_push(base, tmp_path, pytestconfig):
     passed = [step["name"] for step in steps if run(checkout, step, workflow["env"])]
 
     assert passed == [step["name"] for step in steps]
-    assert checkout.run("git", "status", "--porcelain").stdout == ""
+    # the versions that were tested; a project without a lock file has one from its first run on
+    assert checkout.run("git", "status", "--porcelain").stdout == "?? uv.lock\n"
     report(pytestconfig, f"the generated project's CI, step by step: {', '.join(passed)}")
 
 

@@ -46,6 +46,8 @@ def broken(nvidia_image) -> Iterator[Callable[[str], str]]:
 
 
 # What is wrong, how it comes about, the check that must name it, and the words that it must use.
+# In the project's folder uv takes what the line says, and the doctor looks at once.
+ANYWHERE = "cd / && UV_WITHOUT_DOCTOR=1"
 BROKEN_IMAGES = {
     "cuDNN is missing": ("rm /usr/local/cuda/lib64/libcudnn* && ldconfig", "libraries", "libcudnn.so.9"),
     "cuBLAS is missing": (
@@ -54,16 +56,16 @@ BROKEN_IMAGES = {
         "libcublas.so.13",
     ),
     "the wrong CUDA major": (
-        "uv pip install onnxruntime-gpu==1.26.0",
+        f"{ANYWHERE} uv pip install onnxruntime-gpu==1.26.0",
         "cuda-major",
         "onnxruntime 1.26.0",
     ),
     "both ONNX Runtimes": (
-        "uv pip install onnxruntime==1.31.1",
+        f"{ANYWHERE} uv pip install onnxruntime==1.31.1",
         "packages",
         "onnxruntime-gpu 1.31.1 and onnxruntime 1.31.1",
     ),
-    "both OpenCVs": ("uv pip install --no-deps 'opencv-python<5'", "packages", "opencv-python "),
+    "both OpenCVs": (f"{ANYWHERE} uv pip install --no-deps 'opencv-python<5'", "packages", "opencv-python "),
     "PyTorch's cuDNN on an image with cuDNN": (
         f"cd {SITE} && mkdir -p nvidia/cudnn/lib && cp /usr/local/cuda/lib64/libcudnn* nvidia/cudnn/lib/",
         "cudnn",

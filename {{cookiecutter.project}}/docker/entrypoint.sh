@@ -61,8 +61,10 @@ settle() {  # a name and a home: torch and Ray call getpass.getuser() while they
     export HOME
 }
 
+mounted() { while read -r _ _ _ _ target _; do [ "$target" != "$1" ] || return 0; done < /proc/self/mountinfo; return 1; }
+
 keep_home() {  # instead of the image's: in /cache, so that what packages keep below ~ outlives the container
-    [ "${HOME:-$1}" = "$1" ] || return 0
+    [ "${HOME:-$1}" = "$1" ] && mounted /cache || return 0
     kept=/cache/home-$user  # with compiled code in it, so closed to other users
     [ -d "$kept" ] || /usr/bin/mkdir -m 0700 "$kept" 2>/dev/null || return 0
     # shellcheck disable=SC3067  # dash has -O
