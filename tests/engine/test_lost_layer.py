@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from tests.support.lost_layer import LOST, forget
 def test_a_step_without_its_layer_is_made_again(engine: Engine, tmp_path: Path, pytestconfig: pytest.Config):
     if not engine.private:
         pytest.skip("only the private engine's layers may be removed by hand")
-    (tmp_path / tmp_path.name).write_text("a layer that no other test has")
+    name = f"in-no-other-build-{time.time_ns()}"
+    (tmp_path / name).touch()
     (tmp_path / "Dockerfile").write_text("FROM scratch AS lost\nCOPY . /lost/\nFROM lost\nCOPY . /again\n")
 
     def build(*options: str) -> subprocess.CompletedProcess[str]:
@@ -25,7 +27,7 @@ def test_a_step_without_its_layer_is_made_again(engine: Engine, tmp_path: Path, 
 
     assert build("--target", "lost").returncode == 0
     data = Path(engine.docker("info", "--format", "{{.DockerRootDir}}"))
-    (layer,) = [file.parents[2] for file in data.glob(f"overlay2/*/diff/lost/{tmp_path.name}")]
+    (layer,) = [file.parents[2] for file in data.glob(f"overlay2/*/diff/lost/{name}")]
     shutil.rmtree(layer)
     failed = build()
     forget(LOST.search(failed.stderr)[1])
