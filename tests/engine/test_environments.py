@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import re
 import subprocess
 import sys
@@ -18,7 +19,8 @@ from cookiecutter.exceptions import FailedHookException
 
 from capy_template.matrix import load, unserved
 from tests.conftest import TEMPLATE, BakedProject, generate
-from tests.support.workers import report
+from tests.support.engine import change_owner
+from tests.support.workers import image_of, report
 
 MATRIX = load()
 PAIRS = list(itertools.product(MATRIX["lines"], MATRIX["environments"]))
@@ -26,6 +28,12 @@ SERVED = [(line, environment) for line, environment in PAIRS if not unserved(MAT
 DEFAULT = json.loads((TEMPLATE / "cookiecutter.json").read_text())["cuda"][0]
 # `full` with Ray, a superset, is built in test_ray.py.
 BUILT = {(DEFAULT, environment) for environment in MATRIX["environments"]} - {(DEFAULT, "full")}
+# The projects' own tests run for each pair of answers; all at no is the default project of other tests.
+ANSWERS = {
+    "cu13-py312": {"notebook": True},
+    "cu12-py312": {"scale_out": "ray"},
+    "cu12-py310": {"notebook": True, "scale_out": "ray"},
+}
 STEPS = ("generates", "locks", "builds", "runs", "doctor")
 
 
@@ -73,7 +81,8 @@ def test_an_environment_of_a_line_works_and_its_versions_match(
     if environment == "training-ngc":
         settings["BASE_IMAGE"] = request.getfixturevalue("ngc_image")
 
-    project = generate(tmp_path, project=f"capy-env-{environment}", environment=environment, cuda=line)
+    answers = {"environment": environment, "cuda": line, **ANSWERS[line]}
+    project = generate(tmp_path, project=f"capy-env-{environment}", **answers)
     pytorch.use_in(project)
     lock(project)
 
@@ -92,6 +101,7 @@ def test_an_environment_of_a_line_works_and_its_versions_match(
         succeed(project, *RUN, "pytest", **settings)
         if environment == "training":
             assert_a_stopped_training_goes_on(project, settings)
+            assert_torch_compiles_as_anybody_and_once(project, settings)
         if environment == "training-ngc":
             assert_what_the_image_brings_is_used(project, settings)
     finally:
@@ -155,6 +165,24 @@ def assert_a_stopped_training_goes_on(project: BakedProject, settings: dict[str,
     assert "goes on from there" in said.stderr
     further = succeed(project, *RUN, "script.py", "--epochs", f"{last + 2}", **settings)
     assert int(re.search(r"going on after epoch (\d+)", further)[1]) >= last >= 3
+
+
+COMPILE = """
+import torch, torchvision
+from torch._dynamo.utils import counters
+assert torch.compile(lambda x: (x * 2 + 1).sum())(torch.ones(1000)) == 3000
+print(torchvision.VERSION, "found" if counters["inductor"]["fxgraph_cache_hit"] else "compiled")
+"""
+
+
+def assert_torch_compiles_as_anybody_and_once(project: BakedProject, settings: dict[str, str]) -> None:
+    """On the CPU, with g++. What one container compiled, the next one finds; torchvision is the CPU's."""
+    change_owner(project.path, 4321, 4321, image_of(project.path.name))
+    said = [succeed(project, *RUN, "-c", COMPILE, **settings).split() for _ in range(2)]
+    change_owner(project.path, os.getuid(), os.getgid(), image_of(project.path.name))
+
+    assert [how for _, how in said] == ["compiled", "found"]
+    assert said[0][0].endswith("+cpu")
 
 
 def assert_what_the_image_brings_is_used(project: BakedProject, settings: dict[str, str]) -> None:
