@@ -9,29 +9,23 @@ import shutil
 import subprocess
 import tempfile
 import tomllib
-import zipfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
 from packaging.utils import parse_wheel_filename
-from packaging.version import Version
 
 from compatibility import full
-from compatibility.facts import METADATA, Line
-from compatibility.index import UV, CannotAsk, Changed, Target, without_password
-from compatibility.wheels import file_name, torch_requirement
+from compatibility.facts import Line
+from compatibility.index import UV, CannotAsk, Target, without_password
+from compatibility.pytorch import COMPANIONS, CPU_INDEX, stand_in, with_companions
+from compatibility.wheels import file_name
 
 ACCELERATORS = ("nvidia", "cpu")
-CPU_INDEX = "https://download.pytorch.org/whl/cpu"
-# PyTorch's own: each version is built against one version of PyTorch.
-COMPANIONS = ("torchvision", "torchaudio")
 OTHER_OPENCV = ("opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless")
-OF_CUDA = re.compile(r"Requires-Dist: (nvidia-|cuda-|triton\b)")
 NO_ANSWER = re.compile(r"Failed to fetch|error sending request|Request failed|dns error")
 EVERY_LINUX = "[\"sys_platform == 'linux'\"]"
-X86_64 = "[\"sys_platform == 'linux' and platform_machine == 'x86_64'\"]"
+IMAGES_ALONE = "[\"sys_platform == 'linux' and platform_machine == 'x86_64' and python_version == '{}'\"]"
 LONGEST = 300  # seconds that uv may look for a resolution
 
 
@@ -55,7 +49,7 @@ class Added:
 
     refused: str = ""
     packages: dict[str, list[Distribution]] = field(default_factory=dict)
-    narrowed: bool = False  # uv refused it for Linux on every machine, and resolved it for x86-64 alone
+    narrowed: bool = False  # uv resolves it for the image's Python and x86-64 alone
 
 
 @dataclass(frozen=True)
@@ -95,7 +89,8 @@ class Project:
         """Add a package to a copy of the project. Raises CannotAsk where the index gives no answer."""
         added = self._add_with_companions(requirement, self.text)
         if added.refused and EVERY_LINUX in self.text:
-            narrowed = self._add_with_companions(requirement, self.text.replace(EVERY_LINUX, X86_64))
+            own = IMAGES_ALONE.format(self.line.value("python"))
+            narrowed = self._add_with_companions(requirement, self.text.replace(EVERY_LINUX, own))
             return added if narrowed.refused else replace(narrowed, narrowed=True)
         return added
 
@@ -188,57 +183,6 @@ def with_settings(line: Line, environment: str, text: str) -> str:
     lines = f"override-dependencies = {json.dumps(overrides)}\n"
     lines += f"exclude-dependencies = {json.dumps(OTHER_OPENCV)}\n"
     return text.replace("[tool.uv]\n", f"[tool.uv]\n{lines}", 1)
-
-
-def with_companions(line: Line, text: str, names: tuple[str, ...]) -> str:
-    """Return a pyproject.toml that has some of PyTorch's companions beside it in both extras."""
-    torch = f'"torch=={line.value("torch")}",'
-    source = '[{ index = "pytorch-cpu", extra = "cpu" }]'
-    for name in names:
-        if re.search(rf'"{name}==', text):
-            continue
-        pinned = f'"{name}=={companion(line, name)}",'
-        text = text.replace(torch, f"{torch}\n  {pinned}")
-        text = text.replace(f"\ntorch = {source}", f"\ntorch = {source}\n{name} = {source}")
-    return text
-
-
-def companion(line: Line, name: str) -> str:
-    """Return the version of torchvision or torchaudio for the line's PyTorch: that of the same number,
-
-    else the newest that does not ask for another one. Raises CannotAsk.
-    """
-    torch, target = line.value("torch"), line.target()
-    versions = sorted(
-        {Version(file.version) for file in line.index.files(name) if file.version}, reverse=True
-    )
-    for version in [Version(torch), *versions]:
-        if version in versions and not version.is_prerelease:
-            try:
-                metadata = line.index.read(line.index.wheel(name, str(version), target), METADATA)
-            except Changed:
-                continue
-            if SpecifierSet(torch_requirement(metadata) or "").contains(torch):
-                return str(version)
-    raise CannotAsk(f"no version of {name} is for torch {torch}")
-
-
-def stand_in(line: Line, folder: Path) -> None:
-    """Write wheels of PyTorch and its companions for a CPU: their metadata, and nothing that runs."""
-    folder.mkdir()
-    pinned = {"torch": line.value("torch"), **{name: companion(line, name) for name in COMPANIONS}}
-    for name, version in pinned.items():
-        metadata = line.index.read(line.index.wheel(name, version, line.target()), METADATA)
-        header = metadata.replace("\r\n", "\n").partition("\n\n")[0]
-        lines = [text for text in header.splitlines() if not OF_CUDA.match(text)]
-        lines = [f"Version: {version}+cpu" if text.startswith("Version:") else text for text in lines]
-        base = f"{name}-{version}+cpu"
-        with zipfile.ZipFile(folder / f"{base}-py3-none-any.whl", "w") as archive:
-            archive.writestr(f"{base}.dist-info/METADATA", "\n".join(lines) + "\n")
-            archive.writestr(
-                f"{base}.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-            )
-            archive.writestr(f"{base}.dist-info/RECORD", "")
 
 
 def run_uv(folder: Path, line: Line, command: str, *arguments: str) -> str:

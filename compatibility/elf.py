@@ -1,4 +1,4 @@
-"""Reads the dynamic section of an ELF file: which libraries it needs, and whether it uses PyTorch's C++ names."""
+"""Reads an ELF file: which libraries it needs, and whether it calls PyTorch's C++ functions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LOAD, DYNAMIC = 1, 2  # types of program headers
 X86_64 = 62
 DYNSYM = 11  # type of a section
 UNDEFINED = 0
-# PyTorch's C++ functions change from one version to the next; its stable ABI has C functions alone (aoti_torch_…).
+# They change from one version of PyTorch to the next; its stable ABI has C functions alone (aoti_torch_…).
 TORCH_SYMBOL = re.compile(rb"_ZNK?(?:3c10|2at|5torch)")
 
 

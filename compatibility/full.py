@@ -55,7 +55,7 @@ def refuse_here(line: str) -> None:
 
 
 def generate(line: str, folder: Path, environment: str = "full") -> Path:
-    """Make a project of the line, by default with everything in it; without the hooks, which are for a person."""
+    """Make a project of the line, by default with everything in it; the hooks are for a person."""
     settings = folder / "settings.yaml"
     settings.write_text(f"replay_dir: {folder}/replay\ncookiecutters_dir: {folder}/templates\n")
     answers = {"environment": environment, "cuda": line}

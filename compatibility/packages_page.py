@@ -24,16 +24,17 @@ HEAD = """\
 `uv add NAME` in a generated project, tried with {packages} packages in every [line](compatibility.md),
 with a GPU (`nvidia`) and without (`cpu`).
 
-**{packages} packages x {lines} lines x {accelerators} accelerators: {agrees} agree, {system} agree with a system
-package, {refused} refused, {broken} silently broken.** Date: {today}; uv {uv}.
+**{packages} packages x {lines} lines x {accelerators} accelerators: {agrees} agree,
+{system} agree with a system package, {refused} refused, {broken} silently broken.** Date: {today}; uv {uv}.
 
-- *agrees*: uv resolves it with the line's ONNX Runtime and PyTorch, and every library that it loads is there.
+- *agrees*: uv resolves it with the line's ONNX Runtime and PyTorch, and no library is missing.
 - *agrees with* `name`: the same, once that Ubuntu package is in `docker/apt-packages.txt`.
-- *refused*: it needs another CUDA, another PyTorch or a library that nothing has. [Why, and what to do](#refused).
+- *refused*: it needs another CUDA, another PyTorch, or a library that is nowhere. See [why](#refused).
 
 The number is the version that uv chose, with the newest one where that is another.
-*x86-64*: uv finds it once `environments` in `pyproject.toml` names x86-64 alone:
-`environments = ["sys_platform == 'linux' and platform_machine == 'x86_64'"]`.
+*Image's Python alone*: uv resolves for every Python and machine that `pyproject.toml` allows.
+For one of them there is no ONNX Runtime. Name in `environments` what the image has, and uv finds the package:
+`environments = ["sys_platform == 'linux' and platform_machine == 'x86_64' and python_version == '3.10'"]`.
 """
 
 REFUSED_HEAD = """\
@@ -43,13 +44,13 @@ REFUSED_HEAD = """\
 WHAT_TO_DO = """\
 ## If a package is refused
 
-Take another line where the table says that the package agrees there.
-Where the reason is a package of CUDA in `cpu`, add it for the GPU alone: `uv add --optional nvidia NAME`.
-Where it is another PyTorch, take an older version of the package, or run it in a container of its own and call it
-over HTTP. Do not install it with `--no-deps` or pip: it would import and fail in the first call.
+Take another line if the package agrees there.
+If the reason is a package of CUDA in `cpu`, add it for the GPU alone: `uv add --optional nvidia NAME`.
+If it is another PyTorch, run the package in a container of its own, and call it over HTTP.
+Do not install it with `--no-deps` or pip: it may import, and fail in the first call.
 
-A package that brings torchvision or torchaudio takes the build for a CPU from PyTorch's index only if the project
-names it in both extras, as it does `torch`:
+torchvision and torchaudio for a CPU come from PyTorch's index only if the project names them in both extras,
+as it does `torch`:
 
 ```toml
 [project.optional-dependencies]
@@ -64,13 +65,14 @@ torchvision = [{ index = "pytorch-cpu", extra = "cpu" }]
 HOW = """\
 ## What was looked at
 
-- Resolved: `uv add` in a project generated for the line, for its Python on x86-64 with its Ubuntu's glibc.
-  ONNX Runtime is overridden, and every OpenCV but `opencv-python-headless` excluded. torchvision and torchaudio were
-  in both extras where a package brings them.
-- PyTorch for a CPU was not downloaded: its metadata is that of the build for CUDA without CUDA, its libraries are
-  those of that build without those of CUDA. torchvision and torchaudio for a CPU were not looked into.
-- Looked at: the files of every wheel in the resolution. Of each extension module: the libraries that it needs, and
-  those that these need, in its wheel, another one, the image, the driver, or a package of Ubuntu.
+- Resolved: `uv add` in a project generated for the line.
+  Looked at: what its Python installs on x86-64 with its Ubuntu's glibc.
+  ONNX Runtime is overridden, and every OpenCV but `opencv-python-headless` excluded.
+  torchvision and torchaudio are in both extras if a package brings them.
+- PyTorch for a CPU is a stand-in: the metadata and the libraries of the build for CUDA, without CUDA.
+  torchvision and torchaudio for a CPU were not looked into.
+- Looked at: the files of every wheel in the resolution. The libraries of each extension module, and those
+  that these need, are searched in its wheel, the other wheels, the image, the driver, and Ubuntu's packages.
 - A package without a wheel was not built. With C code it needs `build-essential` and `python3-dev`.
 - Nothing was run. What Python code opens by name is found where it calls `find_library`, in small wheels.
 """
@@ -129,7 +131,9 @@ def words(verdict: Verdict) -> str:
         return "agrees: the project's OpenCV takes its place"
     needs = " with " + ", ".join(f"`{name}`" for name in verdict.system) if verdict.system else ""
     newest = f" (newest: {verdict.newest})" if verdict.newest else ""
-    return f"agrees{needs}, {verdict.version}{newest}" + (", x86-64" if verdict.narrowed else "")
+    return f"agrees{needs}, {verdict.version}{newest}" + (
+        ", image's Python alone" if verdict.narrowed else ""
+    )
 
 
 def brief(by_accelerator: dict[str, Verdict]) -> str:

@@ -48,7 +48,7 @@ class Verdict:
     system: tuple[str, ...] = ()  # for docker/apt-packages.txt
     reasons: tuple[str, ...] = ()  # of a refusal
     unread: tuple[str, ...] = ()  # compiled files that nobody looked into
-    narrowed: bool = False  # uv resolves it for x86-64 alone
+    narrowed: bool = False  # uv resolves it for the image's Python and x86-64 alone
     replaced: bool = False  # the project has another package in its place
 
 
@@ -81,7 +81,7 @@ def judge(
         looked.reasons += cuda_without_gpu(new)
     for item, contents in new:
         sources(item, contents, looked)
-        looked.reasons += other_torch(item, contents, place)
+        looked.reasons += other_torch(item, contents, place, optional)
         looked.unread += [f"{item.name}: {path}" for path in contents.unread]
     libraries(new, provided(resolved), place, optional, looked)
     return looked
@@ -135,9 +135,12 @@ def sources(item: Distribution, contents: Contents, looked: Looked) -> None:
         looked.system |= {"build-essential", "python3-dev"}
 
 
-def other_torch(item: Distribution, contents: Contents, place: Place) -> Iterator[str]:
+def other_torch(
+    item: Distribution, contents: Contents, place: Place, optional: tuple[str, ...]
+) -> Iterator[str]:
     """Yield whether compiled code of a package was built against another PyTorch than the line's."""
-    if not contents.torch_names or not place.torch or item.version.endswith("+cpu"):
+    users = [path for path in contents.torch_names if not matches(optional, path)]
+    if not users or not place.torch:
         return
     try:
         wanted = SpecifierSet(contents.torch or "")
@@ -184,7 +187,7 @@ def libraries(
 def loaded(contents: Contents, place: Place) -> Iterator[list[str]]:
     """Yield what Python loads: extension modules, and libraries that no other one of the package asks for.
 
-    Libraries that differ in a number alone are builds of one library, together; those for another CUDA are left out.
+    Libraries that differ in a number alone are builds of one library; those for another CUDA are left out.
     """
     asked_for = {need for needs in contents.needed.values() for need in needs}
     groups: dict[str, list[str]] = {}
@@ -213,10 +216,11 @@ def missing(
             if need in own:
                 waiting += [own[need]] * (own[need] not in seen)
             elif (
-                need in names or place.system.has(need) or any(re.search(text, current) for text in optional)
+                need in names
+                or place.system.has(need)
+                or matches(optional, current)
+                or (place.accelerator == "nvidia" and place.system.is_driver(need))
             ):
-                continue
-            elif place.system.is_driver(need) and place.accelerator == "nvidia":
                 continue
             elif place.cuda_in_image and place.accelerator == "nvidia" and CUDA_LIBRARY.match(need):
                 if not of_cuda(need, place.cuda):
@@ -226,6 +230,11 @@ def missing(
             else:
                 lacking.append((need, current))
     return lacking, packages
+
+
+def matches(patterns: tuple[str, ...], path: str) -> bool:
+    """Return whether one of the patterns is found in a path."""
+    return any(re.search(pattern, path) for pattern in patterns)
 
 
 def of_cuda(library: str, major: int) -> bool:

@@ -15,13 +15,14 @@ from typing import Any
 from urllib.parse import unquote
 
 import requests
+from packaging.requirements import InvalidRequirement, Requirement
 from remotezip import RemoteZip, RemoteZipError
 
 from compatibility import elf
 from compatibility.index import SECONDS, CannotAsk, Index
 from compatibility.kept import Kept
 
-VERSION = 3  # of what is kept: another one is asked for anew
+VERSION = 4  # of what is kept: another one is asked for anew
 LIBRARY = re.compile(r".*\.so(\.\d+)*$")
 # Files of two packages at the same path: the later one wins, or the import finds half of each.
 SHARED = re.compile(r"(.*\.so(\.\d+)*|[^/]+/__init__\.py|[^/]+\.py)$")
@@ -146,7 +147,10 @@ def installed(path: str) -> str:
 def torch_requirement(metadata: str) -> str | None:
     """Return what a package requires of PyTorch without an extra: `` for any version, None for none."""
     for text in HeaderParser().parsestr(metadata).get_all("Requires-Dist", []):
-        match = re.match(r"torch\s*(?:\[[^]]*\])?\s*\(?([^;)]*)\)?\s*(;.*)?$", text)
-        if match and "extra" not in (match[2] or ""):
-            return match[1].strip()
+        try:
+            wanted = Requirement(text)
+        except InvalidRequirement:  # of an old package; uv reads such, too
+            continue
+        if wanted.name == "torch" and "extra" not in str(wanted.marker or ""):
+            return str(wanted.specifier)
     return None
