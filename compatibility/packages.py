@@ -54,7 +54,6 @@ class Package:
     category: str
     environment: str = "full"
     system: tuple[str, ...] = ()
-    optional: tuple[str, ...] = ()
     instead: str = ""
     note: str = ""
 
@@ -63,10 +62,7 @@ def listed() -> list[Package]:
     """Return the packages of packages.yaml."""
     data = yaml.safe_load(LIST.read_text(encoding="utf-8"))
     return [
-        Package(
-            **{**entry, **{key: tuple(entry.get(key, ())) for key in ("system", "optional")}},
-            category=category,
-        )
+        Package(**{**entry, "system": tuple(entry.get("system", ()))}, category=category)
         for category, entries in data.items()
         for entry in entries
     ]
@@ -119,9 +115,7 @@ class Trial:
     def verdict(self, package: Package, added: Added, accelerator: str) -> Verdict:
         """Return what is said of a resolution with one accelerator. Raises CannotAsk."""
         resolved = [(item, self.contents(item)) for item in added.packages[accelerator]]
-        looked = verdicts.judge(
-            package.name, resolved, self.before[accelerator], self.place(accelerator), package.optional
-        )
+        looked = verdicts.judge(resolved, self.before[accelerator], self.place(accelerator))
         name = canonicalize_name(Requirement(package.name).name)
         version = next((item.version for item, _ in resolved if item.name == name), "")
         if not version:

@@ -61,6 +61,9 @@ def stand_in(line: Line, folder: Path) -> None:
         header = metadata.replace("\r\n", "\n").partition("\n\n")[0]
         lines = [text for text in header.splitlines() if not OF_CUDA.match(text)]
         lines = [f"Version: {version}+cpu" if text.startswith("Version:") else text for text in lines]
+        # each Python of the line has a wheel, whatever that of its newest one says
+        python = f"Requires-Python: >={line.value('lowest_python')}"
+        lines = [python if text.startswith("Requires-Python:") else text for text in lines]
         base = f"{name}-{version}+cpu"
         with zipfile.ZipFile(folder / f"{base}-py3-none-any.whl", "w") as archive:
             archive.writestr(f"{base}.dist-info/METADATA", "\n".join(lines) + "\n")

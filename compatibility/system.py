@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -30,6 +31,10 @@ class System:
     def package(self, library: str, ubuntu: str) -> str | None:
         """Return the package of a release that has a library."""
         return of_release(self.data["libraries"].get(library), ubuntu)
+
+    def optional(self, name: str, path: str) -> bool:
+        """Return whether a package does without one of its compiled files."""
+        return any(re.search(pattern, path) for pattern in self.data["optional"].get(name, ()))
 
     def opened(self, name: str, ubuntu: str) -> str | None:
         """Return the package for what Python code opens by `find_library(name)`."""

@@ -61,17 +61,10 @@ class Looked:
     unread: list[str] = field(default_factory=list)
 
 
-def judge(
-    name: str,
-    resolved: list[tuple[Distribution, Contents]],
-    before: set[str],
-    place: Place,
-    optional: tuple[str, ...] = (),
-) -> Looked:
+def judge(resolved: list[tuple[Distribution, Contents]], before: set[str], place: Place) -> Looked:
     """Return what is wrong with a resolution, and what it needs of the system.
 
-    `before`: the packages of the project as it was. `optional`: libraries and paths whose absence a package
-    expects, as a pattern each.
+    `before`: the packages of the project as it was.
     """
     looked = Looked()
     new = [(item, contents) for item, contents in resolved if item.name not in before]
@@ -81,9 +74,9 @@ def judge(
         looked.reasons += cuda_without_gpu(new)
     for item, contents in new:
         sources(item, contents, looked)
-        looked.reasons += other_torch(item, contents, place, optional)
+        looked.reasons += other_torch(item, contents, place)
         looked.unread += [f"{item.name}: {path}" for path in contents.unread]
-    libraries(new, provided(resolved), place, optional, looked)
+    libraries(new, provided(resolved), place, looked)
     return looked
 
 
@@ -135,11 +128,9 @@ def sources(item: Distribution, contents: Contents, looked: Looked) -> None:
         looked.system |= {"build-essential", "python3-dev"}
 
 
-def other_torch(
-    item: Distribution, contents: Contents, place: Place, optional: tuple[str, ...]
-) -> Iterator[str]:
+def other_torch(item: Distribution, contents: Contents, place: Place) -> Iterator[str]:
     """Yield whether compiled code of a package was built against another PyTorch than the line's."""
-    users = [path for path in contents.torch_names if not matches(optional, path)]
+    users = [path for path in contents.torch_names if not place.system.optional(item.name, path)]
     if not users or not place.torch:
         return
     try:
@@ -165,13 +156,12 @@ def libraries(
     new: list[tuple[Distribution, Contents]],
     names: set[str],
     place: Place,
-    optional: tuple[str, ...],
     looked: Looked,
 ) -> None:
     """Look for every library that the packages load, in the packages, the image, the driver and Ubuntu."""
     for item, contents in new:
-        for group in loaded(contents, place):
-            results = [missing(path, contents, names, place, optional) for path in group]
+        for group in loaded(item, contents, place):
+            results = [missing(path, contents, names, place) for path in group]
             # of a library that comes in several builds, the package takes one that loads
             lacking, packages = min(results, key=lambda result: (len(result[0]), len(result[1])))
             looked.system |= packages
@@ -184,7 +174,7 @@ def libraries(
                 looked.system.add(known)
 
 
-def loaded(contents: Contents, place: Place) -> Iterator[list[str]]:
+def loaded(item: Distribution, contents: Contents, place: Place) -> Iterator[list[str]]:
     """Yield what Python loads: extension modules, and libraries that no other one of the package asks for.
 
     Libraries that differ in a number alone are builds of one library; those for another CUDA are left out.
@@ -192,6 +182,8 @@ def loaded(contents: Contents, place: Place) -> Iterator[list[str]]:
     asked_for = {need for needs in contents.needed.values() for need in needs}
     groups: dict[str, list[str]] = {}
     for path in contents.needed:
+        if place.system.optional(item.name, path):
+            continue
         name = PurePosixPath(path).name
         if ABI_TAG.search(name) or not name.startswith("lib"):
             groups[path] = [path]
@@ -204,7 +196,7 @@ def loaded(contents: Contents, place: Place) -> Iterator[list[str]]:
 
 
 def missing(
-    path: str, contents: Contents, names: set[str], place: Place, optional: tuple[str, ...]
+    path: str, contents: Contents, names: set[str], place: Place
 ) -> tuple[list[tuple[str, str]], set[str]]:
     """Return the libraries that a file needs and nothing has, each with who asks, and Ubuntu's packages."""
     own = {PurePosixPath(name).name: name for name in contents.needed}
@@ -218,7 +210,6 @@ def missing(
             elif (
                 need in names
                 or place.system.has(need)
-                or matches(optional, current)
                 or (place.accelerator == "nvidia" and place.system.is_driver(need))
             ):
                 continue
@@ -230,11 +221,6 @@ def missing(
             else:
                 lacking.append((need, current))
     return lacking, packages
-
-
-def matches(patterns: tuple[str, ...], path: str) -> bool:
-    """Return whether one of the patterns is found in a path."""
-    return any(re.search(pattern, path) for pattern in patterns)
 
 
 def of_cuda(library: str, major: int) -> bool:

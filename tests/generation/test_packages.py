@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
+import zipfile
+
 import pytest
+import requests
 
 from compatibility import packages, system, verdicts
 from compatibility.adding import Distribution
 from compatibility.elf import NotElf, read
+from compatibility.index import Index
+from compatibility.kept import Kept
 from compatibility.verdicts import Place
-from compatibility.wheels import Contents, torch_requirement
+from compatibility.wheels import Contents, Reader, torch_requirement
+from tests.support.fake_index import PADDING, FakeIndex, served
 from tests.support.tiny_elf import tiny_elf
 
 MODULE = "new/core.cpython-312-x86_64-linux-gnu.so"
@@ -25,10 +33,10 @@ def wheel(name: str, version: str = "1.0", **contents) -> tuple[Distribution, Co
     return Distribution(name, version, f"https://index/{name}-{version}.whl"), Contents(**contents)
 
 
-def look(*resolved, at: Place | None = None, optional: tuple[str, ...] = ()) -> verdicts.Looked:
+def look(*resolved, at: Place | None = None) -> verdicts.Looked:
     """Return what is found in a resolution to which all but `old-` packages are new."""
     before = {item.name for item, _ in resolved if item.name.startswith("old-")}
-    return verdicts.judge("new", list(resolved), before, at or place(), optional)
+    return verdicts.judge(list(resolved), before, at or place())
 
 
 def test_an_elf_file_says_what_it_needs():
@@ -90,9 +98,10 @@ def test_a_library_that_nothing_has_is_named_with_who_needs_it():
 
 
 def test_a_library_that_a_package_does_without_is_no_reason():
-    found = look(wheel("new", needed={MODULE: ["libmade-up-in-this-test.so.7"]}), optional=("core",))
+    needed = {"numba/np/ufunc/omppool.abi3.so": ["libmade-up-in-this-test.so.7"]}
 
-    assert found.reasons == []
+    assert look(wheel("numba", needed=needed)).reasons == []
+    assert look(wheel("new", needed=needed)).reasons != []
 
 
 def test_of_several_builds_of_one_library_one_has_to_load():
@@ -214,6 +223,47 @@ def test_what_python_code_opens_by_name_becomes_ubuntus_package():
 )
 def test_what_a_package_asks_of_pytorch_is_read_from_its_metadata(text, asks):
     assert torch_requirement(f"Metadata-Version: 2.1\nName: new\nRequires-Dist: {text}\n") == asks
+
+
+def test_a_wheel_is_read_on_the_index_but_for_what_is_too_large(tmp_path, monkeypatch):
+    packed, module = io.BytesIO(), tiny_elf(["libGL.so.1"], undefined=["_ZN3c105ErrorC1Ev"])
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("new/core.abi3.so", module)
+        archive.writestr("new/large.abi3.so", module + bytes(2000))
+        archive.writestr("new-1.0.data/platlib/moved/__init__.py", "x = 1")
+        archive.writestr("new-1.0.dist-info/METADATA", "Name: new\nRequires-Dist: torch>=2\n")
+        archive.writestr("padding.bin", bytes(PADDING))
+    fake = FakeIndex(wheels={"new": {"new-1.0-py3-none-any.whl": packed.getvalue()}})
+    monkeypatch.setattr("compatibility.wheels.BIGGEST", len(module))
+
+    with served(fake):
+        index = Index(fake.url, requests.Session())
+        reader = Reader(index, Kept(tmp_path))
+        found = reader.contents(index.files("new")[0].url)
+        sent = fake.sent
+        again = reader.contents(index.files("new")[0].url)
+
+    assert found.needed == {"new/core.abi3.so": ["libGL.so.1"]}
+    assert (found.torch_names, found.torch) == (["new/core.abi3.so"], ">=2")
+    assert found.unread == ["new/large.abi3.so"]
+    assert set(found.shared) == {"new/core.abi3.so", "new/large.abi3.so", "moved/__init__.py"}
+    assert 0 < sent < PADDING
+    assert (again, fake.sent) == (found, sent)
+
+
+@pytest.mark.parametrize(
+    ("names", "kind"),
+    [(["new/a.py"], "python"), (["new/a.pyx"], "compiled"), (["csrc/a.cpp", "csrc/a.cu"], "cuda")],
+)
+def test_a_source_distribution_is_python_c_or_cuda(names, kind, tmp_path, monkeypatch):
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        for name in names:
+            archive.addfile(tarfile.TarInfo(f"new-1.0/{name}"))
+    reader = Reader(Index("https://index", requests.Session()), Kept(tmp_path))
+    monkeypatch.setattr(Reader, "_download", lambda *_: packed.getvalue())
+
+    assert reader.contents("https://index/new-1.0.tar.gz").source == kind
 
 
 def test_the_list_has_every_kind_of_package_and_none_twice():
