@@ -26,6 +26,7 @@ OTHER_OPENCV = ("opencv-python", "opencv-contrib-python", "opencv-contrib-python
 NO_ANSWER = re.compile(r"Failed to fetch|error sending request|Request failed|dns error")
 EVERY_LINUX = "[\"sys_platform == 'linux'\"]"
 IMAGES_ALONE = "[\"sys_platform == 'linux' and platform_machine == 'x86_64' and python_version == '{}'\"]"
+NO_EXTRA = re.compile(r"The package .* does not have an extra named .*")  # a warning, and nothing is added
 LONGEST = 300  # seconds that uv may look for a resolution
 
 
@@ -156,7 +157,7 @@ class Project:
 
 
 def best_file(package: dict, target: Target) -> str:
-    """Return the address of the wheel that an installer would take, else that of the source distribution."""
+    """Return the address of the wheel that an installer would take, else of the source; "" for none."""
     order = {str(tag): number for number, tag in enumerate(target.ordered_tags)}
     fitting = []
     for wheel in package.get("wheels", []):
@@ -167,7 +168,7 @@ def best_file(package: dict, target: Target) -> str:
     if fitting:
         return min(fitting)[1]
     source = package.get("sdist", {})
-    return source.get("url") or source.get("path") or f"{package['name']}-{package['version']}.none"
+    return source.get("url") or source.get("path") or ""
 
 
 def with_settings(line: Line, environment: str, text: str) -> str:
@@ -200,7 +201,7 @@ def run_uv(folder: Path, line: Line, command: str, *arguments: str) -> str:
     except subprocess.TimeoutExpired:
         return f"uv did not find a resolution in {LONGEST} seconds"
     if not done.returncode:
-        return ""
+        return "; ".join(dict.fromkeys(NO_EXTRA.findall(done.stderr)))
     words = " ".join(done.stderr.encode("ascii", "ignore").decode().split())
     if NO_ANSWER.search(words):
         raise CannotAsk(f"the package index {without_password(line.index.url)} gives no answer: {words}")

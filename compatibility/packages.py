@@ -134,6 +134,8 @@ class Trial:
 
     def contents(self, item: Distribution) -> Contents:
         """Return what a file of a resolution holds; of PyTorch for a CPU: that for CUDA without CUDA."""
+        if not item.url:
+            return Contents()
         if item.url.startswith("http"):
             return self.reader.contents(item.url, deep=not OF_THE_LINE.match(item.name))
         version = item.version.removesuffix("+cpu")

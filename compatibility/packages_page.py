@@ -32,6 +32,7 @@ with a GPU (`nvidia`) and without (`cpu`).
 - *refused*: it needs another CUDA, another PyTorch, or a library that is nowhere. See [why](#refused).
 
 The number is the version that uv chose, with the newest one where that is another.
+`*`: some of its files are too large and [were not read](#what-was-looked-at).
 *Image's Python alone*: uv resolves for every Python and machine that `pyproject.toml` allows.
 For one of them there is no ONNX Runtime. Name in `environments` what the image has, and uv finds the package:
 `environments = ["sys_platform == 'linux' and platform_machine == 'x86_64' and python_version == '3.10'"]`.
@@ -171,8 +172,9 @@ def instead(package: Package, at: list[tuple[str, str]], lines: list[str], found
     if package.instead:
         return package.instead
     with_gpu = [line for line in lines if found[package.name, line, "nvidia"].kind != REFUSED]
-    if with_gpu and all(accelerator == "cpu" and line in with_gpu for line, accelerator in at):
-        return f"`uv add --optional nvidia '{package.name}'`: for the GPU alone"
+    add = f"`uv add --optional nvidia '{package.name}'`: for the GPU alone"
+    if with_gpu and all(accelerator == "cpu" for _, accelerator in at):
+        return add if {line for line, _ in at} <= {*with_gpu} else f"in {' or '.join(with_gpu)}, {add}"
     if with_gpu:
         return f"the line {' or '.join(with_gpu)}"
     return "a container of its own"
@@ -184,7 +186,7 @@ def unread(found: Found) -> str:
     if not names:
         return ""
     listed = ", ".join(f"`{name}`" for name in names)
-    return wrapped(f"- Files of more than 48 MB, compressed, were not read; such are in {listed}.")
+    return wrapped(f"- Files of more than 128 MB, compressed, were not read (*); such are in {listed}.")
 
 
 def wrapped(text: str, width: int = 118) -> str:

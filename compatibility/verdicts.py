@@ -18,6 +18,7 @@ CUDA_NAME = re.compile(r"(?:^|-)cu(?:da)?-?(\d\d)x?(?:-|$)")
 # … and in a path: nvidia/cu13/lib/…; of a library that is one of several, libbitsandbytes_cuda130.so.
 CUDA_PATH = re.compile(r"^nvidia/cu(\d\d)/")
 CUDA_FILE = re.compile(r"cu(?:da)?_?(\d\d)\d?(?=\D|$)")
+OTHER_GPU = re.compile(r"rocm|hip|xpu|musa")
 CUDA_LIBRARY = re.compile(
     r"lib(cudart|cublas(Lt)?|cufft|curand|cusparse|cusolver|cudnn\w*|nvrtc|nccl|nvJitLink)\.so"
 )
@@ -73,7 +74,7 @@ def judge(resolved: list[tuple[Distribution, Contents]], before: set[str], place
     if place.accelerator == "cpu":
         looked.reasons += cuda_without_gpu(new)
     for item, contents in new:
-        sources(item, contents, looked)
+        sources(item, contents, place, looked)
         looked.reasons += other_torch(item, contents, place)
         looked.unread += [f"{item.name}: {path}" for path in contents.unread]
     libraries(new, provided(resolved), place, looked)
@@ -116,8 +117,12 @@ def cuda_without_gpu(new: list[tuple[Distribution, Contents]]) -> Iterator[str]:
         yield f"brings packages of CUDA: {listed(names)}"
 
 
-def sources(item: Distribution, contents: Contents, looked: Looked) -> None:
+def sources(item: Distribution, contents: Contents, place: Place, looked: Looked) -> None:
     """Note what a package without a wheel needs for its build."""
+    if not item.url:
+        looked.reasons.append(
+            f"{item.name} {item.version} has no wheel for Ubuntu {place.ubuntu}, and no source"
+        )
     if item.is_wheel or contents.source in ("", "python"):
         return
     if contents.source == "cuda":
@@ -189,7 +194,9 @@ def loaded(item: Distribution, contents: Contents, place: Place) -> Iterator[lis
             groups[path] = [path]
         elif name not in asked_for and ".libs/" not in path:
             match = CUDA_FILE.search(name)
-            if match and match[1] != str(place.cuda):
+            if match and (match[1] != str(place.cuda) or place.accelerator == "cpu"):
+                continue
+            if OTHER_GPU.search(name):
                 continue
             groups.setdefault(re.sub(r"\d+", "N", path), []).append(path)
     yield from groups.values()

@@ -27,8 +27,9 @@ LIBRARY = re.compile(r".*\.so(\.\d+)*$")
 # Files of two packages at the same path: the later one wins, or the import finds half of each.
 SHARED = re.compile(r"(.*\.so(\.\d+)*|[^/]+/__init__\.py|[^/]+\.py)$")
 OPENED = re.compile(r"""find_library\(\s*['"]([\w-]+)['"]""")
+SETUP = re.compile(r"[^/]+/setup\.py")
 COMPILED = (".c", ".cc", ".cpp", ".cxx", ".cu", ".f", ".f90", ".pyx", ".rs", ".go")
-BIGGEST = 48_000_000  # compressed bytes of a compiled file that is still read
+BIGGEST = 128_000_000  # compressed bytes of a compiled file that is still read
 SMALL_WHEEL = 1_500_000  # a pure-Python wheel of this size is searched for find_library
 
 
@@ -108,16 +109,19 @@ class Reader:
         data = self._download(url)
         try:
             if file_name(url).endswith(".zip"):
-                names = zipfile.ZipFile(io.BytesIO(data)).namelist()
+                with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                    names = archive.namelist()
+                    setup = [archive.read(name) for name in names if SETUP.fullmatch(name)]
             else:
                 with tarfile.open(fileobj=io.BytesIO(data)) as archive:
                     names = archive.getnames()
+                    setup = [archive.extractfile(name).read() for name in names if SETUP.fullmatch(name)]
         except (tarfile.TarError, zipfile.BadZipFile) as error:
             raise self._unreachable(url, error) from None
         kind = "python"
         if any(name.endswith(COMPILED) and "/test" not in name for name in names):
             kind = "compiled"
-        if any(name.endswith(".cu") for name in names):
+        if any(b"CUDAExtension" in text for text in setup):  # PyTorch's way to compile for a GPU
             kind = "cuda"
         return {"source": kind}
 

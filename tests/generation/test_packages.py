@@ -114,6 +114,7 @@ def test_of_several_builds_of_one_library_one_has_to_load():
 
 def test_a_build_for_another_cuda_is_not_loaded():
     builds = {"new/libnew_cuda118.so": ["libcudart.so.11"], "new/libnew_cpu.so": []}
+    builds["new/libnew_rocm64.so"] = ["libhipblas.so.2"]
 
     assert look(wheel("new", needed=builds)).reasons == []
 
@@ -205,6 +206,12 @@ def test_a_package_without_a_wheel_needs_a_compiler_for_c_and_is_refused_for_cud
     assert (found.system, bool(found.reasons)) == (needs, refused)
 
 
+def test_a_package_without_a_file_for_the_lines_system_is_refused():
+    found = look((Distribution("brought-along", "1.0", ""), Contents()))
+
+    assert found.reasons == ["brought-along 1.0 has no wheel for Ubuntu 24.04, and no source"]
+
+
 def test_what_python_code_opens_by_name_becomes_ubuntus_package():
     assert look(wheel("new", opened=["zbar", "c"])).system == {"libzbar0t64"}
 
@@ -252,14 +259,21 @@ def test_a_wheel_is_read_on_the_index_but_for_what_is_too_large(tmp_path, monkey
 
 
 @pytest.mark.parametrize(
-    ("names", "kind"),
-    [(["new/a.py"], "python"), (["new/a.pyx"], "compiled"), (["csrc/a.cpp", "csrc/a.cu"], "cuda")],
+    ("files", "kind"),
+    [
+        ({"new/a.py": ""}, "python"),
+        ({"new/a.pyx": "", "setup.py": "setup()"}, "compiled"),
+        ({"vendor/a.cu": "", "pyproject.toml": ""}, "compiled"),  # built for a CPU where nobody asks for more
+        ({"csrc/a.cu": "", "setup.py": "from torch.utils.cpp_extension import CUDAExtension"}, "cuda"),
+    ],
 )
-def test_a_source_distribution_is_python_c_or_cuda(names, kind, tmp_path, monkeypatch):
+def test_a_source_distribution_is_python_c_or_cuda(files, kind, tmp_path, monkeypatch):
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as archive:
-        for name in names:
-            archive.addfile(tarfile.TarInfo(f"new-1.0/{name}"))
+        for name, text in files.items():
+            about = tarfile.TarInfo(f"new-1.0/{name}")
+            about.size = len(text)
+            archive.addfile(about, io.BytesIO(text.encode()))
     reader = Reader(Index("https://index", requests.Session()), Kept(tmp_path))
     monkeypatch.setattr(Reader, "_download", lambda *_: packed.getvalue())
 

@@ -151,6 +151,7 @@ def test_the_figures_count_every_cell():
             "`uv add --optional nvidia 'new'`: for the GPU alone",
         ),
         (["one_nvidia", "one_cpu"], "one", "the line two"),
+        (["one_nvidia", "two_cpu"], "one `nvidia`, two `cpu`", "the line two"),
         (["one_nvidia", "one_cpu", "two_nvidia", "two_cpu"], "one, two", "a container of its own"),
     ],
 )
@@ -176,6 +177,7 @@ def test_the_list_may_name_what_to_do_instead():
         (Verdict(AGREES, "1.0", newest="2.0"), "agrees, 1.0 (newest: 2.0)"),
         (Verdict(AGREES, "1.0", narrowed=True), "agrees, 1.0, image's Python alone"),
         (Verdict(SYSTEM, "1.0", system=("libgl1", "ffmpeg")), "agrees with `libgl1`, `ffmpeg`, 1.0"),
+        (Verdict(AGREES, "1.0", unread=("new/large.so",)), "agrees, 1.0*"),
         (Verdict(AGREES, replaced=True), "agrees: the project's OpenCV takes its place"),
     ],
 )
