@@ -132,9 +132,8 @@ def words(verdict: Verdict) -> str:
         return "agrees: the project's OpenCV takes its place"
     needs = " with " + ", ".join(f"`{name}`" for name in verdict.system) if verdict.system else ""
     newest = f" (newest: {verdict.newest})" if verdict.newest else ""
-    return f"agrees{needs}, {verdict.version}{newest}" + (
-        ", image's Python alone" if verdict.narrowed else ""
-    )
+    alone = ", image's Python alone" if verdict.narrowed else ""
+    return f"agrees{needs}, {verdict.version}{newest}{alone}{'*' if verdict.unread else ''}"
 
 
 def brief(by_accelerator: dict[str, Verdict]) -> str:
