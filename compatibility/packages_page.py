@@ -25,14 +25,16 @@ HEAD = """\
 with a GPU (`nvidia`) and without (`cpu`).
 
 **{packages} packages x {lines} lines x {accelerators} accelerators: {agrees} agree,
-{system} agree with a system package, {refused} refused, {broken} silently broken.** Date: {today}; uv {uv}.
+{system} agree with a system package, {refused} refused, 0 known to be silently broken.**
+uv resolves {silent} of the refused without an error. {starred} that agree have unread files (`*`).
+Date: {today}; uv {uv}.
 
 - *agrees*: uv resolves it with the line's ONNX Runtime and PyTorch, and no library is missing.
 - *agrees with* `name`: the same, once that Ubuntu package is in `docker/apt-packages.txt`.
 - *refused*: it needs another CUDA, another PyTorch, or a library that is nowhere. See [why](#refused).
 
 The number is the version that uv chose, with the newest one where that is another.
-`*`: some of its files are too large and [were not read](#what-was-looked-at).
+`*`: some files, its own or those that it brings, are too large and [were not read](#what-was-looked-at).
 *Image's Python alone*: uv resolves for every Python and machine that `pyproject.toml` allows.
 For one of them there is no ONNX Runtime. Name in `environments` what the image has, and uv finds the package:
 `environments = ["sys_platform == 'linux' and platform_machine == 'x86_64' and python_version == '3.10'"]`.
@@ -68,14 +70,16 @@ HOW = """\
 
 - Resolved: `uv add` in a project generated for the line.
   Looked at: what its Python installs on x86-64 with its Ubuntu's glibc.
-  ONNX Runtime is overridden, and every OpenCV but `opencv-python-headless` excluded.
+  PyTorch is pinned by the extras, ONNX Runtime is overridden,
+  and every OpenCV but `opencv-python-headless` is excluded.
   torchvision and torchaudio are in both extras if a package brings them.
 - PyTorch for a CPU is a stand-in: the metadata and the libraries of the build for CUDA, without CUDA.
   torchvision and torchaudio for a CPU were not looked into.
 - Looked at: the files of every wheel in the resolution. The libraries of each extension module, and those
   that these need, are searched in its wheel, the other wheels, the image, the driver, and Ubuntu's packages.
 - A package without a wheel was not built. With C code it needs `build-essential` and `python3-dev`.
-- Nothing was run. What Python code opens by name is found where it calls `find_library`, in small wheels.
+- Nothing was run. A package may still fail for another reason, such as a function that NumPy 2 removed.
+- What Python code opens by name is found where it calls `find_library`, in small wheels.
 """
 
 
@@ -89,7 +93,8 @@ def page(packages: list[Package], lines: list[str], found: Found, today: str, uv
         agrees=number[AGREES],
         system=number[SYSTEM],
         refused=number[REFUSED],
-        broken=len(found) - sum(number.values()),
+        silent=sum(bool(item.version) for item in found.values() if item.kind == REFUSED),
+        starred=sum(bool(item.unread) for item in found.values() if item.kind != REFUSED),
         today=today,
         uv=uv,
     )

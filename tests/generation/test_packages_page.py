@@ -135,8 +135,8 @@ def test_the_figures_count_every_cell():
     text = packages_page.page([package], LINES, verdicts, "2026-01-02", "0.1.2")
 
     assert "**1 packages x 2 lines x 2 accelerators: 2 agree,\n1 agree with a system package, 1 refus" in text
-    assert "0 silently broken" in text
-    assert "Date: 2026-01-02; uv 0.1.2." in text
+    assert "uv resolves 1 of the refused without an error. 0 that agree have unread files" in text
+    assert "\nDate: 2026-01-02; uv 0.1.2.\n" in text
     assert "## Of a kind\n" in text
     assert "| `new`: a word about it | `full` | `nvidia`: agrees, 1.0; `cpu`: [refused](#refused) | " in text
     assert "`cpu`: agrees with `libgl1`, 1.0 |" in text
@@ -204,7 +204,7 @@ def test_the_document_has_a_row_for_every_package_of_the_list_and_no_other():
     rows = re.findall(r"^\| `([^`]+)`", tables, re.MULTILINE)
 
     assert rows == [package.name for package in packages.listed()]
-    assert re.search(r"\b0 silently broken", text)
+    assert re.search(r"\b0 known to be silently broken", text)
 
 
 def test_the_documents_lines_fit_but_for_those_of_tables():
