@@ -89,6 +89,10 @@ gpu-check:  ## on a machine with an NVIDIA GPU and PyTorch: does the doctor say 
 docs: $(installed)  ## write docs/compatibility.md from compatibility/matrix.yaml
 	@$(venv) -m compatibility.docs
 
+.PHONY: packages
+packages: $(installed)  ## write docs/packages.md: which packages agree with each line (ARGS="NAME" for some)
+	@$(venv) -m compatibility.packages $(ARGS)
+
 .PHONY: engine
 engine: $(installed)  ## find a Docker Engine, or start a private one (Debian, as root)
 	@$(venv) -m engines.engine up

@@ -54,11 +54,11 @@ def refuse_here(line: str) -> None:
         raise CannotAsk(f"{FREE_GB} GB are needed in {place}; TMPDIR names another folder")
 
 
-def generate(line: str, folder: Path) -> Path:
-    """Make a project of the line with everything in it; without the hooks, which are for a person."""
+def generate(line: str, folder: Path, environment: str = "full") -> Path:
+    """Make a project of the line, by default with everything in it; the hooks are for a person."""
     settings = folder / "settings.yaml"
     settings.write_text(f"replay_dir: {folder}/replay\ncookiecutters_dir: {folder}/templates\n")
-    answers = {"environment": "full", "cuda": line}
+    answers = {"environment": environment, "cuda": line}
     made = cookiecutter(
         str(TEMPLATE),
         no_input=True,

@@ -52,13 +52,19 @@ class Target:
     @cached_property
     def tags(self) -> frozenset[Tag]:
         """Return the tags of the wheels that can be installed."""
+        return frozenset(self.ordered_tags)
+
+    @cached_property
+    def ordered_tags(self) -> list[Tag]:
+        """Return these tags, those that an installer prefers first."""
         version = tuple(map(int, self.python.split(".")))
         minors = range(GLIBC_MINOR[self.ubuntu], 4, -1)
         platforms = [*(f"manylinux_2_{minor}_x86_64" for minor in minors), *OLDER_NAMES]
         interpreter = f"cp{version[0]}{version[1]}"
-        return frozenset(
-            [*cpython_tags(version, platforms=platforms), *compatible_tags(version, interpreter, platforms)]
-        )
+        return [
+            *cpython_tags(version, platforms=platforms),
+            *compatible_tags(version, interpreter, platforms),
+        ]
 
 
 @dataclass

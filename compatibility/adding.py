@@ -1,0 +1,213 @@
+"""`uv add PACKAGE` in a generated project, for real: what it resolves to with each accelerator."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import tomllib
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import parse_wheel_filename
+
+from compatibility import full
+from compatibility.facts import Line
+from compatibility.index import UV, CannotAsk, Target, without_password
+from compatibility.pytorch import COMPANIONS, CPU_INDEX, stand_in, with_companions
+from compatibility.wheels import file_name
+
+ACCELERATORS = ("nvidia", "cpu")
+OTHER_OPENCV = ("opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless")
+NO_ANSWER = re.compile(r"Failed to fetch|error sending request|Request failed|dns error")
+EVERY_LINUX = "[\"sys_platform == 'linux'\"]"
+IMAGES_ALONE = "[\"sys_platform == 'linux' and platform_machine == 'x86_64' and python_version == '{}'\"]"
+NO_EXTRA = re.compile(r"The package .* does not have an extra named .*")  # a warning, and nothing is added
+LONGEST = 300  # seconds that uv may look for a resolution
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """One package of a resolution, and the file of it that the line's Python would install."""
+
+    name: str
+    version: str
+    url: str
+
+    @property
+    def is_wheel(self) -> bool:
+        """Return whether it can be installed without a build."""
+        return file_name(self.url).endswith(".whl")
+
+
+@dataclass(frozen=True)
+class Added:
+    """What came of `uv add`: the packages of each accelerator, or why uv refused."""
+
+    refused: str = ""
+    packages: dict[str, list[Distribution]] = field(default_factory=dict)
+    narrowed: bool = False  # uv resolves it for the image's Python and x86-64 alone
+
+
+@dataclass(frozen=True)
+class Project:
+    """A generated project of a line, ready for `uv add`.
+
+    PyTorch's index of CPU builds is replaced by files that have the metadata of the builds for CUDA without
+    CUDA: the resolution needs no more, and is the same wherever it runs.
+    """
+
+    line: Line
+    environment: str
+    folder: Path
+
+    @classmethod
+    def make(cls, line: Line, environment: str, folder: Path) -> Project:
+        """Generate and lock the project. Raises CannotAsk."""
+        folder.mkdir(parents=True)
+        project = cls(line, environment, full.generate(line.name, folder, environment))
+        path = project.folder / "pyproject.toml"
+        text = path.read_text(encoding="utf-8")
+        if CPU_INDEX in text:
+            stand_in(line, folder / "pytorch-cpu")
+            text = text.replace(f'url = "{CPU_INDEX}"\n', 'url = "../pytorch-cpu"\nformat = "flat"\n')
+        path.write_text(with_settings(line, environment, text), encoding="utf-8")
+        refused = run_uv(project.folder, line, "lock")
+        if refused:
+            raise CannotAsk(f"the project of {line.name} cannot be locked: {refused}")
+        return project
+
+    @property
+    def text(self) -> str:
+        """Return its pyproject.toml."""
+        return (self.folder / "pyproject.toml").read_text(encoding="utf-8")
+
+    def add(self, requirement: str) -> Added:
+        """Add a package to a copy of the project. Raises CannotAsk where the index gives no answer."""
+        added = self._add_with_companions(requirement, self.text)
+        if added.refused and EVERY_LINUX in self.text:
+            own = IMAGES_ALONE.format(self.line.value("python"))
+            narrowed = self._add_with_companions(requirement, self.text.replace(EVERY_LINUX, own))
+            return added if narrowed.refused else replace(narrowed, narrowed=True)
+        return added
+
+    def installed(self, accelerator: str) -> list[Distribution]:
+        """Return the packages of the project as it is."""
+        lock = tomllib.loads((self.folder / "uv.lock").read_text(encoding="utf-8"))
+        return self._chosen(self.folder, accelerator, lock)
+
+    def _add_with_companions(self, requirement: str, text: str) -> Added:
+        """Add a package; where that brings torchvision or torchaudio, pin them beside torch first."""
+        added = self._add(requirement, text, ())
+        names = {item.name for items in added.packages.values() for item in items}
+        companions = tuple(name for name in COMPANIONS if name in names)
+        if companions and "torch" in self.line.matrix["environments"][self.environment]["packages"]:
+            return self._add(requirement, text, companions)
+        return added
+
+    def _add(self, requirement: str, text: str, companions: tuple[str, ...]) -> Added:
+        with tempfile.TemporaryDirectory(dir=self.folder.parent, prefix="add-") as name:
+            copy = Path(name)
+            for file in ("uv.lock", "README.md"):
+                shutil.copy(self.folder / file, copy / file)
+            shutil.copytree(self.folder / "src", copy / "src")
+            text = with_companions(self.line, text, companions)
+            (copy / "pyproject.toml").write_text(text, encoding="utf-8")
+            if Requirement(requirement).name in companions:
+                refused = run_uv(copy, self.line, "lock")
+            else:
+                refused = run_uv(copy, self.line, "add", "--no-sync", requirement)
+            if refused:
+                return Added(refused)
+            lock = tomllib.loads((copy / "uv.lock").read_text(encoding="utf-8"))
+            return Added(packages={name: self._chosen(copy, name, lock) for name in ACCELERATORS})
+
+    def _chosen(self, folder: Path, accelerator: str, lock: dict) -> list[Distribution]:
+        """Return what the line's Python installs with an accelerator."""
+        command = [UV, "export", "--frozen", "--extra", accelerator, "--no-default-groups", "--quiet"]
+        command += ["--no-emit-project", "--no-hashes", "--no-annotate", "--no-header"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=settings())
+        if done.returncode:
+            raise CannotAsk(f"`uv export` failed: {done.stderr.strip()}")
+        target = self.line.target()
+        known = {
+            (package["name"], package["version"]): package
+            for package in lock["package"]
+            if "version" in package
+        }
+        where = {
+            **{"python_version": target.python, "python_full_version": f"{target.python}.0"},
+            **{"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix"},
+            **{"platform_machine": "x86_64", "implementation_name": "cpython"},
+            "platform_python_implementation": "CPython",
+        }
+        found = []
+        for text in done.stdout.splitlines():
+            wanted = Requirement(text)
+            if wanted.marker and not wanted.marker.evaluate(where):
+                continue
+            version = next(iter(wanted.specifier)).version
+            package = known[wanted.name, version]
+            found.append(Distribution(wanted.name, version, best_file(package, target)))
+        return found
+
+
+def best_file(package: dict, target: Target) -> str:
+    """Return the address of the wheel that an installer would take, else of the source; "" for none."""
+    order = {str(tag): number for number, tag in enumerate(target.ordered_tags)}
+    fitting = []
+    for wheel in package.get("wheels", []):
+        address = wheel.get("url") or wheel["path"]
+        tags = [order[str(tag)] for tag in parse_wheel_filename(file_name(address))[3] if str(tag) in order]
+        if tags:
+            fitting.append((min(tags), address))
+    if fitting:
+        return min(fitting)[1]
+    source = package.get("sdist", {})
+    return source.get("url") or source.get("path") or ""
+
+
+def with_settings(line: Line, environment: str, text: str) -> str:
+    """Return a pyproject.toml in which the line's ONNX Runtime wins, and no other OpenCV is installed."""
+    if "override-dependencies" in text or "exclude-dependencies" in text:
+        return text
+    wanted = line.value("onnxruntime")
+    libraries = "[cuda,cudnn]" if line.matrix["environments"][environment]["cuda_from"] == "wheels" else ""
+    overrides = [
+        f"onnxruntime-gpu{libraries}=={wanted} ; extra == 'nvidia'",
+        f"onnxruntime=={wanted} ; extra == 'cpu'",
+    ]
+    lines = f"override-dependencies = {json.dumps(overrides)}\n"
+    lines += f"exclude-dependencies = {json.dumps(OTHER_OPENCV)}\n"
+    return text.replace("[tool.uv]\n", f"[tool.uv]\n{lines}", 1)
+
+
+def run_uv(folder: Path, line: Line, command: str, *arguments: str) -> str:
+    """Run a command of uv that locks; return why uv refused, else nothing. Raises CannotAsk."""
+    options = ["--default-index", line.index.url, "--no-python-downloads", "--color", "never"]
+    try:
+        done = subprocess.run(
+            [UV, command, *options, *arguments],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            env=settings(),
+            timeout=LONGEST,
+        )
+    except subprocess.TimeoutExpired:
+        return f"uv did not find a resolution in {LONGEST} seconds"
+    if not done.returncode:
+        return "; ".join(dict.fromkeys(NO_EXTRA.findall(done.stderr)))
+    words = " ".join(done.stderr.encode("ascii", "ignore").decode().split())
+    if NO_ANSWER.search(words):
+        raise CannotAsk(f"the package index {without_password(line.index.url)} gives no answer: {words}")
+    return without_password(words)
+
+
+def settings() -> dict[str, str]:
+    """Return the environment of uv: no settings of this repository, no virtual environment of ours."""
+    return {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
