@@ -23,8 +23,8 @@ from tests.support.stand_ins import build_image, recipe
 from tests.support.workers import image_of, report
 
 UID = 1234
-INSTALL = "%pip install --quiet humanize"
-CELL = f"{INSTALL}\nimport os, humanize, torch; print('uid', os.getuid(), 'device', torch.ones(1).device)"
+INSTALL = "get_ipython().run_line_magic('pip', 'install --quiet humanize')"  # in one line: %pip install
+CELL = f"{INSTALL}; import os, humanize, torch; print('uid', os.getuid(), 'device', torch.ones(1).device)"
 START_SECONDS = 60
 
 

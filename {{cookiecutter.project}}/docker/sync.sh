@@ -13,7 +13,7 @@ if [ "${1:-}" = --packages ]; then
     if [ ! -f uv.lock ]; then
         echo "sync: no uv.lock, so today's versions are installed; the first 'docker compose run' writes uv.lock" >&2
         if ! uv lock; then
-            if grep -q 'path = ' pyproject.toml; then
+            if grep -q 'path = \|workspace = true' pyproject.toml; then
                 echo 'sync: a package in a folder of this project needs uv.lock, which uv add has written: put it back' >&2
             fi
             exit 1

@@ -40,7 +40,7 @@ def main(words: list[str]) -> int:
     if command[0] in ("add", "remove") and not given(words, *NOT_SYNCED):
         failed = change(words, command[0], options)
     elif command[0] == "sync" and not given(words, *CHOSEN):
-        failed = uv([*words, *accelerator()])
+        failed = uv([*words, *accelerator({{ 'words' if stack.cuda_from == 'ngc' }})])
     else:
         failed = uv(words)
         if command not in CHANGES:
@@ -81,7 +81,7 @@ def change(words: list[str], command: str, options: list[str]) -> int:
             return failed
         # as uv does it: only a removal takes away what is in no list, such as from `uv pip install`
         keep = ["--inexact"] if command == "add" else []
-        failed = uv([*options, "sync", *keep, *accelerator()])
+        failed = uv([*options, "sync", *keep, *accelerator({{ 'keep' if stack.cuda_from == 'ngc' }})])
     finally:
         if failed:
             restore(before)
@@ -123,8 +123,8 @@ def restore(before: dict[Path, bytes | None]) -> None:
             path.write_bytes(content)
 
 
-def accelerator() -> list[str]:
-    """Return the options of `uv sync` for what this environment is made of."""
+def accelerator({{ 'words: list[str]' if stack.cuda_from == 'ngc' }}) -> list[str]:
+    """Return the options of `uv sync` for what this environment is made of{{ ', but words' if stack.cuda_from == 'ngc' }}."""
     group = os.environ.get("SYNC_GROUP")
     options = ["--extra", os.environ.get("ACCELERATOR") or "nvidia"]
     options += ["--group", group] if group else []
@@ -133,7 +133,8 @@ def accelerator() -> list[str]:
     names = {distribution.metadata["Name"] for distribution in distributions()} - {None}
     if "opencv" in names:  # NVIDIA's own build of OpenCV; the index's would overwrite half of it
         names.add("opencv-python-headless")
-    options += ["--inexact", *(f"--no-install-package={name}" for name in sorted(names))]
+    options += [] if "--inexact" in words else ["--inexact"]
+    options += [f"--no-install-package={name}" for name in sorted(names)]
 {% endif %}
     return options
 
