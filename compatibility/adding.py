@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -22,7 +21,6 @@ from compatibility.pytorch import COMPANIONS, CPU_INDEX, stand_in, with_companio
 from compatibility.wheels import file_name
 
 ACCELERATORS = ("nvidia", "cpu")
-OTHER_OPENCV = ("opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless")
 NO_ANSWER = re.compile(r"Failed to fetch|error sending request|Request failed|dns error")
 EVERY_LINUX = "[\"sys_platform == 'linux'\"]"
 IMAGES_ALONE = "[\"sys_platform == 'linux' and platform_machine == 'x86_64' and python_version == '{}'\"]"
@@ -75,7 +73,7 @@ class Project:
         if CPU_INDEX in text:
             stand_in(line, folder / "pytorch-cpu")
             text = text.replace(f'url = "{CPU_INDEX}"\n', 'url = "../pytorch-cpu"\nformat = "flat"\n')
-        path.write_text(with_settings(line, environment, text), encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
         refused = run_uv(project.folder, line, "lock")
         if refused:
             raise CannotAsk(f"the project of {line.name} cannot be locked: {refused}")
@@ -169,21 +167,6 @@ def best_file(package: dict, target: Target) -> str:
         return min(fitting)[1]
     source = package.get("sdist", {})
     return source.get("url") or source.get("path") or ""
-
-
-def with_settings(line: Line, environment: str, text: str) -> str:
-    """Return a pyproject.toml in which the line's ONNX Runtime wins, and no other OpenCV is installed."""
-    if "override-dependencies" in text or "exclude-dependencies" in text:
-        return text
-    wanted = line.value("onnxruntime")
-    libraries = "[cuda,cudnn]" if line.matrix["environments"][environment]["cuda_from"] == "wheels" else ""
-    overrides = [
-        f"onnxruntime-gpu{libraries}=={wanted} ; extra == 'nvidia'",
-        f"onnxruntime=={wanted} ; extra == 'cpu'",
-    ]
-    lines = f"override-dependencies = {json.dumps(overrides)}\n"
-    lines += f"exclude-dependencies = {json.dumps(OTHER_OPENCV)}\n"
-    return text.replace("[tool.uv]\n", f"[tool.uv]\n{lines}", 1)
 
 
 def run_uv(folder: Path, line: Line, command: str, *arguments: str) -> str:

@@ -6,16 +6,9 @@ import re
 import zipfile
 from pathlib import Path
 
-from packaging.specifiers import SpecifierSet
-from packaging.version import Version
-
-from compatibility.facts import METADATA, Line
-from compatibility.index import CannotAsk, Changed
-from compatibility.wheels import torch_requirement
+from compatibility.facts import COMPANIONS, METADATA, Line
 
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
-# PyTorch's own: each version is built against one version of PyTorch.
-COMPANIONS = ("torchvision", "torchaudio")
 OF_CUDA = re.compile(r"Requires-Dist: (nvidia-|cuda-|triton\b)")
 
 
@@ -26,36 +19,16 @@ def with_companions(line: Line, text: str, names: tuple[str, ...]) -> str:
     for name in names:
         if re.search(rf'"{name}==', text):
             continue
-        pinned = f'"{name}=={companion(line, name)}",'
+        pinned = f'"{name}=={line.value(name)}",'
         text = text.replace(torch, f"{torch}\n  {pinned}")
         text = text.replace(f"\ntorch = {source}", f"\ntorch = {source}\n{name} = {source}")
     return text
 
 
-def companion(line: Line, name: str) -> str:
-    """Return the version of torchvision or torchaudio for the line's PyTorch: that of the same number,
-
-    else the newest that does not ask for another one. Raises CannotAsk.
-    """
-    torch, target = line.value("torch"), line.target()
-    versions = sorted(
-        {Version(file.version) for file in line.index.files(name) if file.version}, reverse=True
-    )
-    for version in [Version(torch), *versions]:
-        if version in versions and not version.is_prerelease:
-            try:
-                metadata = line.index.read(line.index.wheel(name, str(version), target), METADATA)
-            except Changed:
-                continue
-            if SpecifierSet(torch_requirement(metadata) or "").contains(torch):
-                return str(version)
-    raise CannotAsk(f"no version of {name} is for torch {torch}")
-
-
 def stand_in(line: Line, folder: Path) -> None:
     """Write wheels of PyTorch and its companions for a CPU: their metadata, and nothing that runs."""
     folder.mkdir()
-    pinned = {"torch": line.value("torch"), **{name: companion(line, name) for name in COMPANIONS}}
+    pinned = {"torch": line.value("torch"), **{name: line.value(name) for name in COMPANIONS}}
     for name, version in pinned.items():
         metadata = line.index.read(line.index.wheel(name, version, line.target()), METADATA)
         header = metadata.replace("\r\n", "\n").partition("\n\n")[0]

@@ -37,10 +37,6 @@ def nobodys_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def index(monkeypatch: pytest.MonkeyPatch, bake):
     """An index with all that the projects of the lines need, without PyTorch's own."""
     fake = agreeing_with(load())
-    for line in load()["lines"].values():
-        version = line["torch"]["value"]
-        for name in ("torchvision", "torchaudio"):
-            fake.add(name, version, needs=[f"torch=={version}"])
     add_tools(fake, bake(environment="full").read("pyproject.toml"))
     with served(fake):
         monkeypatch.setattr("compatibility.index.pip_settings", lambda: {"index-url": fake.url})
