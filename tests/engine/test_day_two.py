@@ -13,8 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from engines.engine import private
+from engines.gpu_engine import copy_image, programs
 from tests.conftest import BakedProject
 from tests.support.engine import change_owner
+from tests.support.own_engine import own_engine
 from tests.support.stand_ins import ON_THE_HOST, Quiet
 from tests.support.workers import image_of
 
@@ -22,6 +25,11 @@ UID = 4321
 # The guide's own package, older ones of its family, and one that asks for onnxruntime.
 GUIDE = ("docaligner-docsaid", "capybara-docsaid<1", "pyturbojpeg<2", "magika")
 WROTE = "entrypoint: wrote uv.lock, the versions in this image; commit it, so that every machine has them"
+# Names, versions and the hash of each file, from each RECORD; but the project's own, which has a time in it.
+RECORDS = """
+cd /opt/venv/lib/python3*/site-packages
+grep -rv '[.]pyc,' --include=RECORD . | sort | grep -v ^./capy_test-
+"""
 C_EXTENSION = """
 #include <Python.h>
 static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "%(name)s", NULL, -1, NULL};
@@ -217,17 +225,30 @@ def test_no_lock_file_is_written_where_it_would_be_wrong(day_two, docker, image,
     assert not (day_two.path / "uv.lock").exists()
 
 
+@pytest.mark.nightly
+def test_a_second_machine_installs_the_same_files(day_two, base, engine, docker, image, pytestconfig):
+    """Another engine, without a cache: what goes over is the project with its lock file."""
+    assert run(day_two, "true").returncode == 0
+    (day_two.path / "compose.override.yaml").write_text(ON_THE_HOST)
+    with own_engine("second", pytestconfig) as (daemon, there):
+        other = private(daemon, programs()[1])
+        copy_image(base.name, engine, other)
+        done = day_two.run("docker", "compose", "build", "--progress", "plain", **there)
+        assert done.returncode == 0, done.stderr
+        command = ["docker", "run", "--rm", "--network", "none", "--entrypoint", "sh"]
+        second = day_two.run(*command, image_of("capy-copy"), "-c", RECORDS, **there)
+    first = docker.run(image, ["-c", RECORDS], entrypoint="sh", remove=True)
+
+    assert first.strip() == second.stdout.strip(), second.stderr
+
+
 def test_a_build_with_the_lock_file_has_the_same_files(day_two, docker, image):
     assert run(day_two, "true").returncode == 0
     done = day_two.run("docker", "compose", "build", "--no-cache", "--progress", "plain")
     assert done.returncode == 0, done.stderr
 
-    # names, versions and the hash of each file, as every package's RECORD has them
-    records = "cd /opt/venv/lib/python3*/site-packages && grep -rv '[.]pyc,' --include=RECORD . | sort"
-    # the project itself has the time of its installation in a file
-    records += " | grep -v ^./capy_test-"
     first, second = (
-        docker.run(name, ["-c", records], entrypoint="sh", remove=True)
+        docker.run(name, ["-c", RECORDS], entrypoint="sh", remove=True)
         for name in (image, image_of("capy-copy"))
     )
     assert "onnxruntime" in first

@@ -19,12 +19,13 @@ import pytest
 
 from engines import engine as engines
 from engines.daemon import Daemon
-from engines.gpu_engine import copy_image, make_bridge, programs, remove, second_daemon
+from engines.gpu_engine import copy_image, programs
 from engines.steps import EngineError, locked
 from tests.conftest import BakedProject
-from tests.support.engine import change_owner, give_up
+from tests.support.engine import change_owner
 from tests.support.index_server import write_wheel
 from tests.support.light_project import empty
+from tests.support.own_engine import own_engine
 from tests.support.workers import CHECKOUT
 
 OWNER = (1234, 5678)
@@ -100,27 +101,6 @@ def tiny(folder: Path, megabytes: int) -> Iterator[None]:
         yield
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-@contextmanager
-def own_engine(name: str, config: pytest.Config, data: Path | None = None) -> Iterator[tuple[Daemon, dict]]:
-    """Lend a dockerd that a test may stop, and what the environment of its clients has."""
-    try:
-        engines.refuse_unless_debian_and_root()
-    except EngineError as error:
-        give_up(config, f"NO ENGINE OF ITS OWN: {error}")
-    plain = second_daemon(name)
-    daemon = Daemon(plain.name, plain.bridge, data_folder=data)
-    server, client = programs()
-    try:
-        with locked():
-            remove(daemon, client)
-            make_bridge(daemon.bridge)
-            daemon.start(server)
-        yield daemon, {"DOCKER_HOST": daemon.url}
-    finally:
-        with locked():
-            remove(daemon, client)
 
 
 def restart(daemon: Daemon) -> None:
