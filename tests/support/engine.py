@@ -130,9 +130,11 @@ def remove_untagged() -> None:
     """Remove the images of ours that have lost their name to a newer one; those of another worker stay."""
     docker = DockerClient()
     for image in docker.image.list(filters=[("dangling", "true"), ("label", PROJECT_LABEL)]):
-        project = f"{image.config.labels[PROJECT_LABEL]}_default"
-        if OURS.match(project) and (not WORKER or f"{CHECKOUT}_" in project):
-            with suppress(DockerException):  # one that another one is made of goes with that
+        with suppress(
+            DockerException
+        ):  # one that another one is made of goes with that, or another worker took it
+            project = f"{image.config.labels[PROJECT_LABEL]}_default"
+            if OURS.match(project) and (not WORKER or f"{CHECKOUT}_" in project):
                 image.remove(force=True)
 
 
