@@ -34,6 +34,5 @@ print(f"""
   docker compose run --rm app script.py   # the first time, this builds the image
   docker compose run --rm app pytest      # its tests
   docker compose run --rm app doctor      # does everything agree on this machine?
-  docker compose run --rm app uv lock     # pins today's versions for everyone: commit uv.lock
   code .                                  # VS Code offers: Reopen in Container
 README.md says the rest: no GPU, who owns the files, what each file is for.""")
