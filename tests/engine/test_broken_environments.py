@@ -22,7 +22,7 @@ pytestmark = pytest.mark.nightly  # test_doctor.py and tests/generation/doctor/ 
 WITHOUT_GPU = {
     "CUDA 12 without a GPU": ("install cupy-cuda12x", "cuda-builds", "cupy-cuda12x"),
     "CUDA 13 without a GPU": ("install cupy-cuda13x", "cuda-builds", "cupy-cuda13x"),
-    "faiss for a GPU": ("install faiss-gpu-cu12", "cuda-builds", "faiss-gpu-cu12"),
+    "CUDA 11 without a GPU": ("install --no-deps cupy-cuda11x", "cuda-builds", "cupy-cuda11x"),
     "torchvision alone": ("install --no-deps torchvision==0.29.1", "requirements", "torchvision 0.29.1"),
     "a second OpenCV": ("install --no-deps opencv-python<5", "packages", "opencv-python "),
     "contrib beside it": (
