@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -40,6 +43,9 @@ SYNC = "sync --extra cpu --group dev"
         ),
         ("run pytest", ["run pytest, not synced"]),
         ("--quiet run sync", ["--quiet run sync, not synced"]),
+        # its option, and not uv's
+        ("run script.py --help", ["run script.py --help, not synced"]),
+        ("--allow-insecure-host h sync", ["--allow-insecure-host h sync --extra cpu --group dev"]),
         # what says by itself what is to be synced, and what syncs nothing
         *((typed, [typed]) for typed in ("sync --extra cpu", "sync --extra=cpu", "sync --only-group test")),
         *(
@@ -68,6 +74,37 @@ def test_a_change_that_fails_leaves_the_files_as_they_were(bake, tmp_path, fails
     assert uv.code != 0
     assert uv.files() == before
     assert ("could not be installed" in uv.stderr) == (fails == "sync")
+
+
+@pytest.mark.parametrize("option", ["--project=sub", "--directory=sub", "--project sub"])
+def test_the_files_of_the_named_project_are_put_back(bake, tmp_path, option):
+    uv = Uv(bake(), tmp_path, fails="sync")
+    other = uv.project.path / "sub"
+    other.mkdir()
+    for name in ("pyproject.toml", "uv.lock"):
+        (other / name).write_text("as it was\n")
+
+    uv.calls(f"{option} add x", IN="sub")
+
+    assert {(other / name).read_text() for name in ("pyproject.toml", "uv.lock")} == {"as it was\n"}
+
+
+def test_a_change_that_is_terminated_while_it_installs_is_undone(bake, tmp_path):
+    uv = Uv(bake(), tmp_path, fails="sync", hangs=True)
+    before = uv.files()
+
+    uv.terminate("add x", when="sync")
+
+    assert uv.code == 143
+    assert uv.files() == before
+
+
+def test_the_doctor_which_imports_packages_does_not_get_the_password(bake, tmp_path):
+    project = bake(private_index="https://pypi.example.com/simple")
+
+    calls = Uv(project, tmp_path, doctor=0).calls("sync", PYPI_PASSWORD="s3cr3t")
+
+    assert calls == [f"{SYNC}, with the password", "doctor --packages"]
 
 
 def test_a_change_that_works_is_kept(bake, tmp_path):
@@ -115,34 +152,54 @@ class Uv:
         *,
         group: str = "dev",
         fails: str = "",
+        hangs: bool = False,
         doctor: int | None = None,
     ) -> None:
         self.project, self.group, self.code, self.stderr = project, group, 0, ""
         stand_in = folder / "uv"
+        ends = "exec sleep 60" if hangs else "exit 1"
         stand_in.write_text(
-            '#!/bin/sh\necho "$*${UV_NO_SYNC:+, not synced}"\n'
+            '#!/bin/sh\necho "$*${UV_NO_SYNC:+, not synced}${PYPI_PASSWORD:+, with the password}"\n'
             'case " $* " in *" add "* | *" remove "*)\n'
-            'echo "# changed" >> pyproject.toml; touch uv.lock ;; esac\n'
-            + (f'case " $* " in *" {fails} "*) exit 1 ;; esac\n' if fails else "")
+            'for file in pyproject.toml uv.lock; do echo "# changed" >> "${IN:-.}/$file"; done ;; esac\n'
+            + (f'case " $* " in *" {fails} "*) {ends} ;; esac\n' if fails else "")
         )
         stand_in.chmod(0o755)
         script = project.read("docker/uv.py")
-        command = 'UV = ["/usr/local/bin/with-network", "/opt/uv/bin/uv"]'
-        assert command in script
-        script = script.replace(command, f"UV = [{str(stand_in)!r}]")
+        script, count = re.subn(
+            r'UV = \["/usr/local/bin/with-network", .*"/opt/uv/bin/uv"\]', f"UV = [{str(stand_in)!r}]", script
+        )
+        assert count == 1
         look = folder / "doctor"
         if doctor is not None:
-            look.write_text(f'#!/bin/sh\necho "doctor $*"\nexit {doctor}\n')
+            look.write_text(
+                f'#!/bin/sh\necho "doctor $*${{PYPI_PASSWORD:+, with the password}}"\nexit {doctor}\n'
+            )
             look.chmod(0o755)
         self.script = folder / "uv.py"
         self.script.write_text(script.replace('"/usr/local/bin/doctor"', repr(str(look))))
 
+    def command(self, typed: str) -> list[str]:
+        """Return the command line of what is typed."""
+        return [sys.executable, "-I", str(self.script), *typed.split()]
+
     def calls(self, typed: str, **settings: str) -> list[str]:
         """Type a command in the project's folder; return how uv and the doctor were called."""
         settings = {"ACCELERATOR": "cpu", "SYNC_GROUP": self.group, **settings}
-        done = self.project.run(sys.executable, "-I", str(self.script), *typed.split(), **settings)
+        done = self.project.run(*self.command(typed), **settings)
         self.code, self.stderr = done.returncode, done.stderr
         return done.stdout.splitlines()
+
+    def terminate(self, typed: str, when: str) -> None:
+        """Type a command, and end it as soon as uv is called with a word."""
+        environment = {**os.environ, "ACCELERATOR": "cpu", "PYTHONUNBUFFERED": "1"}
+        options = {"cwd": self.project.path, "env": environment, "stdout": subprocess.PIPE, "text": True}
+        with subprocess.Popen(self.command(typed), **options) as process:
+            for line in process.stdout:
+                if line.startswith(when):
+                    process.terminate()
+                    break
+            self.code = process.wait(timeout=30)
 
     def files(self) -> dict[str, str]:
         """Return the two files that a change writes, as far as they are there."""

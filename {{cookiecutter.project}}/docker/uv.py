@@ -1,6 +1,6 @@
 {% set stack = cookiecutter | stack %}
 #!/usr/bin/python3 -I
-"""uv in this image: {{ 'with the private index, ' if cookiecutter.__index_url }}for the packages that ACCELERATOR chose.
+"""Run uv{{ ' with the login of the private index,' if cookiecutter.__index_url }} so that the packages of ACCELERATOR stay.
 
 The program itself is /opt/uv/bin/uv; it would sync without the extra of ACCELERATOR, and so remove
 its packages. After each change the doctor looks at what is installed; its exit code is this one's.
@@ -21,7 +21,9 @@ UV = ["/usr/local/bin/with-network", {{ '"/usr/local/bin/with-index", ' if cooki
 DOCTOR = "/usr/local/bin/doctor"
 # uv's global options, which hold for each step of a command; the second ones have a value.
 GLOBAL = ("--quiet", "--verbose", "--offline", "--no-progress", "--no-cache", "--no-config")
+GLOBAL += ("--system-certs", "--native-tls")
 WITH_VALUE = ("--color", "--directory", "--project", "--config-file", "--cache-dir")
+WITH_VALUE += ("--allow-insecure-host", "--refresh-package")
 # With one of these, uv is told what to sync, or not to.
 CHOSEN = ("--extra", "--all-extras", "--only-group", "--only-dev", "--script")
 NOT_SYNCED = ("--no-sync", "--frozen", "--script")
@@ -32,11 +34,11 @@ CHANGES = (["sync"], ["pip", "install"], ["pip", "uninstall"], ["pip", "sync"])
 def main(words: list[str]) -> int:
     """Run uv with the words of a command line; return the exit code."""
     command, options = split(words)
-    if not command or given(words, *INFORMS):
-        return uv(words)
-    if command[0] == "run":
+    if command[:1] == ["run"]:  # first of all: the options may be those of what it runs
         os.environ["UV_NO_SYNC"] = "1"
         os.execv(UV[0], [*UV, *words])
+    if not command or given(words, *INFORMS):
+        return uv(words)
     if command[0] in ("add", "remove") and not given(words, *NOT_SYNCED):
         failed = change(words, command[0], options)
     elif command[0] == "sync" and not given(words, *CHOSEN):
@@ -52,9 +54,10 @@ def split(words: list[str]) -> tuple[list[str], list[str]]:
     """Return the command, such as ["pip", "install"], and the global options around it."""
     command, options, rest = [], [], iter(words)
     for word in rest:
-        if word in WITH_VALUE:
-            options += [word, next(rest, "")]
-        elif word.partition("=")[0] in (*GLOBAL, *WITH_VALUE) or re.fullmatch("-[nqv]+", word):
+        name, equals, value = word.partition("=")
+        if name in WITH_VALUE:
+            options += [name, value if equals else next(rest, "")]
+        elif word in GLOBAL or re.fullmatch("-[nqv]+", word):
             options.append(word)
         elif not word.startswith("-") and (not command or command == ["pip"]):
             command.append(word)
@@ -70,9 +73,9 @@ def change(words: list[str], command: str, options: list[str]) -> int:
     """Add or remove a package; what fails leaves pyproject.toml and uv.lock as they were."""
     folder = project(options)
     before = {path: read(path) for path in (folder / "pyproject.toml", folder / "uv.lock")}
-    os.environ["UV_NO_SYNC"] = "1"
-    failed = 1
+    installed = False
     try:
+        os.environ["UV_NO_SYNC"] = "1"
         failed = uv(words)
         del os.environ["UV_NO_SYNC"]
         if failed:
@@ -82,8 +85,9 @@ def change(words: list[str], command: str, options: list[str]) -> int:
         # as uv does it: only a removal takes away what is in no list, such as from `uv pip install`
         keep = ["--inexact"] if command == "add" else []
         failed = uv([*options, "sync", *keep, *accelerator({{ 'keep' if stack.cuda_from == 'ngc' }})])
-    finally:
-        if failed:
+        installed = not failed
+    finally:  # also where SIGTERM ends it
+        if not installed:
             restore(before)
     if failed:
         say("it could not be installed, so pyproject.toml and uv.lock are as they were")
@@ -143,7 +147,13 @@ def look() -> int:
     """Have the doctor look at the packages; in a build it does that once, at the end."""
     if os.environ.get("UV_WITHOUT_DOCTOR") or not Path(DOCTOR).exists():
         return 0
+{% if cookiecutter.__index_url %}
+    # it imports packages, and the password is uv's alone
+    environment = {name: value for name, value in os.environ.items() if name != "PYPI_PASSWORD"}
+    return subprocess.call([DOCTOR, "--packages"], env=environment)
+{% else %}
     return subprocess.call([DOCTOR, "--packages"])
+{% endif %}
 
 
 def uv(words: list[str]) -> int:
