@@ -15,9 +15,9 @@ from packaging.requirements import Requirement
 from packaging.utils import parse_wheel_filename
 
 from compatibility import full
-from compatibility.facts import Line
+from compatibility.facts import COMPANIONS, Line
 from compatibility.index import UV, CannotAsk, Target, without_password
-from compatibility.pytorch import COMPANIONS, CPU_INDEX, stand_in, with_companions
+from compatibility.pytorch import CPU_INDEX, stand_in, with_companions
 from compatibility.wheels import file_name
 
 ACCELERATORS = ("nvidia", "cpu")

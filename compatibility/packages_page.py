@@ -77,7 +77,7 @@ HOW = """\
   torchvision and torchaudio for a CPU were not looked into.
 - Looked at: the files of every wheel in the resolution. The libraries of each extension module, and those
   that these need, are searched in its wheel, the other wheels, the image, the driver, and Ubuntu's packages.
-- A package without a wheel was not built. With C code it needs `build-essential` and `python3-dev`.
+- A package without a wheel was not built. The build of the image has a compiler for C and C++.
 - Nothing was run. A package may still fail for another reason, such as a function that NumPy 2 removed.
 - What Python code opens by name is found where it calls `find_library`, in small wheels.
 """

@@ -118,19 +118,15 @@ def cuda_without_gpu(new: list[tuple[Distribution, Contents]]) -> Iterator[str]:
 
 
 def sources(item: Distribution, contents: Contents, place: Place, looked: Looked) -> None:
-    """Note what a package without a wheel needs for its build."""
+    """Note which package cannot be built where it has no wheel."""
     if not item.url:
         looked.reasons.append(
             f"{item.name} {item.version} has no wheel for Ubuntu {place.ubuntu}, and no source"
         )
-    if item.is_wheel or contents.source in ("", "python"):
-        return
-    if contents.source == "cuda":
+    if not item.is_wheel and contents.source == "cuda":  # C and C++ are compiled: the build has g++
         looked.reasons.append(
             f"{item.name} {item.version} compiles CUDA code: no wheel, and the image has no nvcc"
         )
-    else:
-        looked.system |= {"build-essential", "python3-dev"}
 
 
 def other_torch(item: Distribution, contents: Contents, place: Place) -> Iterator[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 import sys
 from pathlib import Path
 
@@ -15,17 +14,7 @@ from compatibility.facts import TOGETHER
 from compatibility.index import CannotAsk, pip_settings, users_index
 from tests.support.fake_index import LINUX, PADDING, FakeIndex, add_pinned, agreeing_with, served
 
-
-@pytest.fixture(autouse=True)
-def nobodys_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The settings of whoever runs the tests are not the tests' settings."""
-    for name in os.environ:
-        if name.startswith(("PIP_", "UV_")) or name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("UV_NO_CONFIG", "1")
-    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
-    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
+pytestmark = pytest.mark.usefixtures("nobodys_settings")
 
 
 @pytest.fixture

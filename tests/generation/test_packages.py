@@ -152,20 +152,13 @@ def test_python_code_alone_may_ask_for_any_pytorch():
     assert look(wheel("new", torch=">=1.8")).reasons == []
 
 
-@pytest.mark.parametrize(
-    ("source", "needs", "refused"),
-    [
-        ("python", set(), False),
-        ("compiled", {"build-essential", "python3-dev"}, False),
-        ("cuda", set(), True),
-    ],
-)
-def test_a_package_without_a_wheel_needs_a_compiler_for_c_and_is_refused_for_cuda(source, needs, refused):
+@pytest.mark.parametrize(("source", "refused"), [("python", False), ("compiled", False), ("cuda", True)])
+def test_a_package_without_a_wheel_is_refused_for_cuda_code_alone(source, refused):
     item = Distribution("new", "1.0", "https://index/new-1.0.tar.gz")
 
     found = look((item, Contents(source=source)))
 
-    assert (found.system, bool(found.reasons)) == (needs, refused)
+    assert (found.system, bool(found.reasons)) == (set(), refused)
 
 
 def test_a_package_without_a_file_for_the_lines_system_is_refused():

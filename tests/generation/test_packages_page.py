@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import tomllib
-from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
@@ -17,20 +15,9 @@ from compatibility.packages import Package
 from compatibility.verdicts import AGREES, REFUSED, SYSTEM, Verdict
 from tests.support.fake_index import PADDING, FakeIndex, agreeing_with, served
 
+pytestmark = pytest.mark.usefixtures("nobodys_settings")
+
 LINES = ["one", "two"]
-
-
-@pytest.fixture(autouse=True)
-def nobodys_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The settings and the caches of whoever runs the tests are not the tests' own."""
-    for name in os.environ:
-        if name.startswith(("PIP_", "UV_")) or name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("UV_NO_CONFIG", "1")
-    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
-    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 @pytest.fixture
