@@ -25,7 +25,7 @@ HEAD = """\
 with a GPU (`nvidia`) and without (`cpu`).
 
 **{packages} packages x {lines} lines x {accelerators} accelerators: {agrees} agree,
-{system} agree with a system package, {refused} refused, 0 known to be silently broken.**
+{system} agree with a system package, {refused} refused.**
 uv resolves {silent} of the refused without an error. {starred} that agree have unread files (`*`).
 Date: {today}; uv {uv}.
 
