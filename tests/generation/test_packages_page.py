@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 
@@ -189,7 +190,7 @@ def test_the_document_has_a_row_for_every_package_of_the_list_and_no_other():
     assert rows == [package.name for package in packages.listed()]
     figures = text.partition("**")[2].partition("**")[0]
     cells, verdicts = re.findall(r"\d+", figures)[:3], re.findall(r"\d+", figures)[3:]
-    assert prod(map(int, cells)) == sum(map(int, verdicts))
+    assert math.prod(map(int, cells)) == sum(map(int, verdicts))
 
 
 def test_the_documents_lines_fit_but_for_those_of_tables():
