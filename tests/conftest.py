@@ -17,6 +17,7 @@ from packaging.requirements import Requirement
 
 # Their fixtures are for every tier with Docker.
 pytest_plugins = [
+    "tests.support.c_packages",
     "tests.support.workers",
     "tests.support.engine",
     "tests.support.stand_ins",

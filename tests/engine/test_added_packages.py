@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import os
 import subprocess
-import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from http.server import ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 
 from engines.engine import private
 from engines.gpu_engine import copy_image, programs
 from tests.conftest import BakedProject
+from tests.support.c_packages import c_package
 from tests.support.engine import change_owner
 from tests.support.own_engine import own_engine
-from tests.support.stand_ins import ON_THE_HOST, Quiet
+from tests.support.stand_ins import ON_THE_HOST
 from tests.support.workers import image_of
 
 UID = 4321
@@ -29,11 +25,6 @@ WROTE = "entrypoint: wrote uv.lock, the versions in this image; commit it, so th
 RECORDS = """
 cd /opt/venv/lib/python3*/site-packages
 grep -rv '[.]pyc,' --include=RECORD . | sort | grep -v ^./capy_test-
-"""
-C_EXTENSION = """
-#include <Python.h>
-static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "%(name)s", NULL, -1, NULL};
-PyMODINIT_FUNC PyInit_%(name)s(void) { return PyModule_Create(&module); }
 """
 
 
@@ -119,33 +110,6 @@ def test_a_package_that_cannot_be_installed_changes_nothing_and_the_build_can(da
     assert run(day_two, "sh", "-c", "command -v cc || command -v git").returncode != 0
 
 
-@pytest.fixture
-def git_server(tmp_path: Path) -> Iterator[str]:
-    """The address of a git repository with a Python package in C, on the loopback."""
-    source, served = c_package(tmp_path / "source", "fromgit"), tmp_path / "served"
-    author = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
-    for command in (["init", "-q"], ["add", "."], [*author, "commit", "-qm", "one"]):
-        subprocess.run(["git", *command], cwd=source, check=True)
-    subprocess.run(["git", "clone", "-q", "--bare", source, served / "fromgit.git"], check=True)
-    subprocess.run(["git", "update-server-info"], cwd=served / "fromgit.git", check=True)
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(served))) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/fromgit.git"
-        server.shutdown()
-
-
-def c_package(folder: Path, name: str) -> Path:
-    """Write a Python package with a module in C and nothing else."""
-    folder.mkdir(parents=True)
-    (folder / f"{name}.c").write_text(C_EXTENSION % {"name": name})
-    (folder / "pyproject.toml").write_text(
-        f'[project]\nname = "{name}"\nversion = "1"\n'
-        '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
-        f'[[tool.setuptools.ext-modules]]\nname = "{name}"\nsources = ["{name}.c"]\n'
-    )
-    return folder
-
-
 def test_packages_from_git_and_from_a_folder_of_the_project_are_in_the_build(day_two, git_server, uv):
     """Both in C. They are added in the dev container, which has git and a compiler, as this machine has."""
     c_package(day_two.path / "libs/fromfolder", "fromfolder")
@@ -168,18 +132,6 @@ def test_a_folder_without_a_lock_file_is_told_what_to_do(day_two, uv):
 
     assert done.returncode != 0
     assert "a package in a folder of this project needs uv.lock" in done.stdout + done.stderr
-
-
-@pytest.fixture
-def uv():
-    """uv(project, *words): the program of this machine, for what the runtime image cannot do."""
-    program = Path(__file__).parents[2] / ".venv/bin/uv"
-
-    def call(project: BakedProject, *words: str) -> None:
-        done = project.run(str(program), *words, UV_NO_CONFIG="1")
-        assert done.returncode == 0, done.stderr
-
-    return call
 
 
 # ------------------------------------------------------------------------------ the lock file

@@ -20,6 +20,7 @@ from cookiecutter.exceptions import FailedHookException
 from capy_template.matrix import load, unserved
 from tests.conftest import TEMPLATE, BakedProject, generate
 from tests.support.engine import change_owner
+from tests.support.stand_ins import ON_THE_HOST
 from tests.support.workers import image_of, report
 
 MATRIX = load()
@@ -106,6 +107,30 @@ def test_an_environment_of_a_line_works_and_its_versions_match(
             assert_what_the_image_brings_is_used(project, settings)
     finally:
         project.run("docker", "compose", "down", "--rmi", "local", **settings)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("environment", [name for name in MATRIX["environments"] if name != "inference"])
+def test_packages_in_c_from_git_and_from_source_are_in_the_build_of(
+    environment, base, pytorch, git_server, uv, request, tmp_path
+):
+    """Of `inference`, too: tests/engine/test_added_packages.py."""
+    settings = {"ACCELERATOR": "cpu"}
+    if environment == "training-ngc":
+        settings["BASE_IMAGE"] = request.getfixturevalue("ngc_image")
+    project = generate(tmp_path, project=f"capy-env-{environment}", environment=environment)
+    pytorch.use_in(project)
+    (project.path / "compose.override.yaml").write_text(ON_THE_HOST)
+    uv(project, "add", "--no-sync", f"git+{git_server}", "webrtcvad")  # which has no wheel
+
+    try:
+        succeed(project, "docker", "compose", "build", "--progress", "plain", **settings)
+        succeed(project, *RUN, "-c", "import fromgit, _webrtcvad", **settings)
+        findings = succeed(project, *RUN, "doctor", **settings)
+    finally:
+        project.run("docker", "compose", "down", "--rmi", "local", **settings)
+
+    assert "PROBLEM" not in findings
 
 
 def test_nvidia_s_image_without_cuda_in_its_pytorch_is_refused(ngc_image, pytorch, tmp_path):
