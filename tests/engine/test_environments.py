@@ -121,7 +121,9 @@ def test_packages_in_c_from_git_and_from_source_are_in_the_build_of(
     project = generate(tmp_path, project=f"capy-env-{environment}", environment=environment)
     pytorch.use_in(project)
     (project.path / "compose.override.yaml").write_text(ON_THE_HOST)
-    uv(project, "add", "--no-sync", f"git+{git_server}", "webrtcvad")  # which has no wheel
+    # webrtcvad has no wheel; frozen, since `uv add` wants the stand-in's wheel of PyTorch for every Python
+    uv(project, "add", "--frozen", "--raw", f"fromgit @ git+{git_server}", "webrtcvad")
+    lock(project)
 
     try:
         succeed(project, "docker", "compose", "build", "--progress", "plain", **settings)
