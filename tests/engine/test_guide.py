@@ -18,11 +18,13 @@ from tests.support.workers import image_of
 UID = 4321
 ACCOUNT, PASSWORD = "corp", "s3cr3t"
 SAVE = """
-import pathlib, docaligner
-weights = pathlib.Path(docaligner.__file__).parent / "heatmap_reg/ckpt/weights"
+import importlib.util, pathlib
+package = pathlib.Path(importlib.util.find_spec("docaligner").origin).parent
+weights = package / "heatmap_reg/ckpt/weights"
 weights.parent.mkdir(exist_ok=True)
 weights.write_text("x")
 print(weights.stat().st_uid)
+import docaligner  # its family's own import downloads a font to its folder
 docaligner.DocAligner()
 """
 
@@ -70,8 +72,8 @@ def test_the_guide_s_package_from_a_private_index_saves_beside_itself(index, bas
     assert "libturbojpeg0 in docker/apt-packages.txt" in first.stdout + first.stderr
     assert added.returncode == 0, added.stderr
     assert built.returncode == 0, built.stdout + built.stderr
-    assert saved.stdout.startswith(f"{UID}\n"), saved.stderr
-    # only its weights are missing here, where the network ends
+    assert str(UID) in saved.stdout.split(), saved.stderr
+    # only what it downloads is missing here, where the network ends
     assert "download" in (saved.stdout + saved.stderr).lower(), saved.stderr
     assert 'name = "docaligner-docsaid"' in locked
     assert PASSWORD not in locked
