@@ -13,6 +13,7 @@ import pytest
 from capy_template.matrix import load
 from tests.conftest import BakedProject
 from tests.devcontainer.conftest import clone, devcontainer, opened
+from tests.support.stand_ins import lock
 from tests.support.workers import report
 
 # app's own id in the image; another; one of a directory service (AD, LDAP)
@@ -21,6 +22,12 @@ UIDS = (1000, 1234, 1900000001)
 CELLS = {
     *(("inference", 1000), ("full", 1234)),
     *(("training", 1900000001), ("training-ngc", 1000)),
+}
+# Those of the tests that build the same packages: one build serves all.
+ANSWERS = {
+    "full": {"scale_out": "ray-and-kubernetes"},
+    "training": {"notebook": True},
+    "training-ngc": {"notebook": True},
 }
 STEPS = ("build", "up", "exec", "postCreate", "owner", "debugpy", "tests")
 
@@ -51,8 +58,11 @@ def test_it_opens_and_everything_works_as(uid, environment, host_user, pytorch, 
         settings["BASE_IMAGE"] = request.getfixturevalue("ngc_image")
     user = host_user(uid)
     user = replace(user, environment=user.environment | settings)
-    project = clone(user.home, f"capy-env-{environment}", environment=environment)
+    project = clone(
+        user.home, f"capy-env-{environment}", environment=environment, **ANSWERS.get(environment, {})
+    )
     pytorch.use_in(project)
+    lock(project)
     let_the_client_read_the_override(project)
     user.own(project)
 

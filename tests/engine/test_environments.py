@@ -10,9 +10,7 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from cookiecutter.exceptions import FailedHookException
@@ -20,7 +18,7 @@ from cookiecutter.exceptions import FailedHookException
 from capy_template.matrix import load, unserved
 from tests.conftest import TEMPLATE, BakedProject, generate
 from tests.support.engine import change_owner
-from tests.support.stand_ins import ON_THE_HOST
+from tests.support.stand_ins import ON_THE_HOST, lock
 from tests.support.workers import image_of, report
 
 MATRIX = load()
@@ -154,13 +152,6 @@ RESULTS = {
     "training-ngc": ["digits.pt", "digits.png"],
     "full": ["digits.pt", "digits.png", "digits.onnx"],
 }
-
-
-def lock(project: BakedProject) -> None:
-    """Pin today's versions, as `docker compose run --rm app uv lock` does, but before there is an image."""
-    uv = Path(sys.executable).with_name("uv")
-    done = subprocess.run([uv, "lock"], cwd=project.path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
 
 
 def succeed(project: BakedProject, *command: str, **settings: str) -> str:

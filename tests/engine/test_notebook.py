@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, expect, sync_playwright
 from engines.base_image import Base
 from tests.conftest import BakedProject, generate
 from tests.support.engine import change_owner
-from tests.support.stand_ins import build_image, recipe
+from tests.support.stand_ins import build_image, lock, recipe
 from tests.support.workers import image_of, report
 
 UID = 1234
@@ -50,15 +50,16 @@ def browser(base: Base) -> Iterator[Browser]:
 def notebook(base: Base, pytorch, tmp_path_factory) -> Iterator[BakedProject]:
     """A project with notebooks, of an ordinary user, in which a training has run; its services are up."""
     folder = tmp_path_factory.mktemp("notebook")
-    project = generate(folder, project="capy-env-notebook", environment="training", notebook=True)
+    project = generate(folder, project="capy-env-training", environment="training", notebook=True)
     pytorch.use_in(project)
+    lock(project)  # the same packages as in tests/engine/test_environments.py: one build
     if (project.path / "compose.override.yaml").exists():  # without the host's network: ports
         (project.path / "compose.override.yaml").write_text("services: {app: {build: {network: host}}}\n")
     ports = f"JUPYTER_PORT={free_port()}\nTENSORBOARD_PORT={free_port()}\n"
     (project.path / ".env").write_text(f"ACCELERATOR=cpu\n{ports}")
     done = project.run("docker", "compose", "build", "app")
     assert done.returncode == 0, done.stderr
-    change_owner(project.path, UID, UID, image_of("capy-env-notebook"))
+    change_owner(project.path, UID, UID, image_of("capy-env-training"))
     trained = project.run("docker", "compose", "run", "--rm", "app", "script.py", "--epochs", "5")
     assert trained.returncode == 0, trained.stderr
     try:
@@ -67,7 +68,7 @@ def notebook(base: Base, pytorch, tmp_path_factory) -> Iterator[BakedProject]:
         yield project
     finally:
         project.run("docker", "compose", "--profile", "notebook", "down")
-        change_owner(project.path, os.getuid(), os.getgid(), image_of("capy-env-notebook"))
+        change_owner(project.path, os.getuid(), os.getgid(), image_of("capy-env-training"))
 
 
 def test_the_printed_link_opens_and_a_cell_runs_as_the_user(notebook, browser, pytestconfig, tmp_path):

@@ -18,9 +18,10 @@ import pytest
 
 from tests.conftest import BakedProject, generate
 from tests.support.engine import change_owner
+from tests.support.stand_ins import lock
 from tests.support.workers import CHECKOUT, image_of, report
 
-PROJECT = "capy-env-ray"
+PROJECT = "capy-env-full"
 IMAGE = image_of(PROJECT)
 UID = 1234
 CLUSTER = ("docker", "compose", "-f", "compose.ray.local.yaml")
@@ -150,6 +151,7 @@ def project(base, pytorch, tmp_path_factory) -> Iterator[BakedProject]:
     folder = tmp_path_factory.mktemp("ray")
     project = generate(folder, project=PROJECT, environment="full", scale_out="ray-and-kubernetes")
     pytorch.use_in(project)
+    lock(project)  # the same packages as in the dev container's tests: one build
     (project.path / ".env").write_text("ACCELERATOR=cpu\n")
     done = project.run("docker", "compose", "build", "app")
     assert done.returncode == 0, done.stderr

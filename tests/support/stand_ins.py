@@ -28,6 +28,8 @@ from tests.support.workers import CHECKOUT, image_of, report
 
 INDEX = "https://download.pytorch.org/whl/cpu"
 STAND_IN_VERSION, STAND_IN_VISION = "2.13.0", "0.28.0"
+# One address in every run and worker: it is in uv.lock, so another one would be another build.
+ADDRESS = ("127.84.111.99", 8084)
 # What compose needs to build and to run beside a server on this machine's loopback.
 ON_THE_HOST = "services: {app: {network_mode: host, build: {network: host}}}\n"
 NGC_STAND_IN, CUDA_STAND_IN = f"capy-env-ngc-stand-in{CHECKOUT}", f"capy-env-cuda-stand-in{CHECKOUT}"
@@ -83,10 +85,16 @@ def pytorch(engine: Engine, pytestconfig: pytest.Config) -> Iterator[PyTorch]:
         pytestconfig, "STAND-IN: torchvision+cpu is an empty package, which shows only where it comes from"
     )
     handler = partial(Quiet, directory=str(folder))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with Shared(ADDRESS, handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield PyTorch(f"http://127.0.0.1:{server.server_port}", STAND_IN_VERSION)
+        yield PyTorch("http://{}:{}".format(*ADDRESS), STAND_IN_VERSION)
         server.shutdown()
+
+
+class Shared(ThreadingHTTPServer):
+    """A server beside those of other workers at the same address; all have the same files."""
+
+    allow_reuse_port = True
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -96,6 +104,13 @@ class Quiet(SimpleHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
+
+
+def lock(project: BakedProject) -> None:
+    """Pin today's versions, as `docker compose run --rm app uv lock` does, but before there is an image."""
+    uv = Path(sys.executable).with_name("uv")
+    done = subprocess.run([uv, "lock"], cwd=project.path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def cpu_wheel(folder: Path, config: pytest.Config) -> Path:
