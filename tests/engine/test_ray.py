@@ -191,7 +191,9 @@ def assert_every_picture_has_one_line(project: BakedProject, result: str) -> Non
     assert owners == {f"{UID}:{UID}"}
 
 
+@pytest.mark.nightly
 def test_the_project_s_own_tests_pass(project):
+    """In the dev container they run for `make test`, too: tests/devcontainer/test_matrix.py."""
     done = project.run(*APP, "pytest")
 
     assert done.returncode == 0, done.stdout
