@@ -1,5 +1,6 @@
 """The entrypoint's second table: which command runs what, with which exit code."""
 
+import subprocess
 import time
 import zipfile
 
@@ -150,7 +151,7 @@ def test_tini_is_process_one_and_signals_the_script_alone(docker: DockerClient, 
 def test_what_runs_as_root_is_never_taken_from_the_environment_s_folder(
     docker: DockerClient, image, tmp_path
 ):
-    """Every mapped user may write to /opt/venv/bin, which comes first on PATH."""
+    """Every user may write to /opt/venv/bin, which comes first on the user's PATH."""
     marked = tmp_path / "marked"
     marked.write_text("#!/bin/sh\necho taken as uid $(/usr/bin/id -u) >&2\nexit 1\n")
     marked.chmod(0o755)
@@ -182,8 +183,30 @@ def test_what_runs_as_root_is_never_taken_from_the_environment_s_folder(
     assert (done.stdout, done.stderr) == ("1234", "")
 
 
-def test_a_path_of_the_user_s_own_reaches_the_command(start):
-    assert start("sh", "-c", "echo $PATH", envs={"PATH": "/usr/bin:/bin"}).stdout == "/usr/bin:/bin"
+@pytest.mark.parametrize("own", ["/usr/bin:/bin", "/usr/bin:/opt/venv/bin:/bin"])
+def test_a_path_of_the_user_s_own_reaches_the_command_and_has_the_environment(start, own):
+    expected = own if "venv" in own else f"/opt/venv/bin:{own}"
+
+    assert start("sh", "-c", "echo $PATH", envs={"PATH": own}).stdout == expected
+
+
+def test_it_starts_commands_in_a_running_container_too(docker: DockerClient, image):
+    """Beside tini, which is process 1 there already and would say so."""
+    container = docker.run(image, ["sleep", "60"], detach=True, envs={"USER_ID": "1234"})
+    try:
+        command = [
+            "docker",
+            "exec",
+            container.id,
+            "entrypoint",
+            "-c",
+            "import os; print(os.getuid()); exit(3)",
+        ]
+        done = subprocess.run(command, capture_output=True, text=True)
+    finally:
+        container.remove(force=True)
+
+    assert (done.returncode, done.stdout, done.stderr) == (3, "1234\n", "")
 
 
 def wait_for(condition) -> None:

@@ -72,7 +72,8 @@ def test_uv_knows_both_where_no_entrypoint_ran(project, bundle):
     app = ("docker", "compose", "run", "--rm", "--entrypoint", "sh", "app", "-c")
 
     # `env` in the place of the program
-    done = project.run(*app, "sed s:/opt/uv/bin/uv:env: $(command -v uv) | python3 -", **settings)
+    command = "PATH=/opt/venv/bin:$PATH; sed s:/opt/uv/bin/uv:env: $(command -v uv) | python3 -"
+    done = project.run(*app, command, **settings)
 
     assert done.returncode == 0, done.stderr
     environment = dict(line.split("=", 1) for line in done.stdout.splitlines())

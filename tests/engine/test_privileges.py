@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 
+import pytest
 import yaml
 
+from tests.support.engine import change_owner
+
 APP = ("docker", "compose", "run", "--rm", "app")
-NEEDED = {"SETGID": 6, "SETUID": 7}  # their bits: linux/capability.h
+NEEDED = ("SETGID", "SETUID")  # to step down
 STATUS = "cat /proc/1/status /proc/self/status"
 
 
@@ -24,17 +28,33 @@ def test_the_script_has_no_capability_and_gets_none(project, image):
     assert set(re.findall(r"Uid:\t(.*)", done.stdout)) == {"\t".join(["1234"] * 4)}  # process 1, too
 
 
-def test_root_has_what_the_entrypoint_needs_and_no_more(project):
-    done = project.run(*APP, "sh", "-c", STATUS, USER_ID="0")
+@pytest.mark.parametrize("owner", [(1234, 5678), (0, 0)], ids=["USER_ID=0", "in root's folder"])
+def test_who_is_root_has_none_either(project, image, owner):
+    """It becomes nobody else, who may read more."""
+    change_owner(project.path, *owner, image)
+    become = "import os; os.setuid(1234)"
 
-    bits = {int(found, 16) for found in re.findall(r"Cap(?:Eff|Bnd):\t(\w+)", done.stdout)}
-    assert bits == {sum(1 << bit for bit in NEEDED.values())}
+    status = project.run(*APP, "sh", "-c", STATUS, USER_ID="0")
+    other = project.run(*APP, "-c", become, USER_ID="0")
+
+    change_owner(project.path, os.getuid(), os.getgid(), image)
+    assert set(re.findall(r"Uid:\t(\d+)", status.stdout)) == {"0"}
+    assert set(re.findall(r"Cap\w+:\t(\w+)", status.stdout)) == {"0" * 16}  # the bounding set, too
+    assert "PermissionError" in other.stderr
+
+
+def test_who_is_root_keeps_what_is_added_for_once(project):
+    add = (*APP[:-1], "--cap-add", "ALL", "app")
+
+    done = project.run(*add, "sh", "-c", "touch /tmp/x && chown 1234 /tmp/x", USER_ID="0")
+
+    assert done.returncode == 0, done.stderr
 
 
 def test_each_of_them_is_needed(built, docker, image):
     """Without one of them nobody steps down, and nothing of yours is run as root instead."""
     app = yaml.safe_load(built.read("compose.yaml"))["services"]["app"]
-    assert set(app["cap_add"]) == set(NEEDED)
+    assert set(app["cap_add"]) == {*NEEDED, "SETPCAP"}
     for missing in NEEDED:
         kept = [f"--cap-add={name}" for name in NEEDED if name != missing]
         command = ["docker", "run", "--rm", "--cap-drop=ALL", *kept, "--env=USER_ID=1234", image]

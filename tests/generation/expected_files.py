@@ -113,8 +113,10 @@ docker/with-index/settings.py
     + """
 kubernetes/base/job.yaml
 kubernetes/base/kustomization.yaml
+kubernetes/base/networkpolicy.yaml
 kubernetes/overlays/rayjob/kustomization.yaml
 kubernetes/overlays/rayjob/kustomizeconfig.yaml
+kubernetes/overlays/rayjob/networkpolicy.yaml
 kubernetes/overlays/rayjob/rayjob.yaml
 """,
     ("github_actions", True): """

@@ -193,6 +193,7 @@ class Uv:
     def terminate(self, typed: str, when: str) -> None:
         """Type a command, and end it as soon as uv is called with a word."""
         environment = {**os.environ, "ACCELERATOR": "cpu", "PYTHONUNBUFFERED": "1"}
+        environment["PATH"] += ":/opt/venv/bin"  # as the entrypoint and VS Code have it
         options = {"cwd": self.project.path, "env": environment, "stdout": subprocess.PIPE, "text": True}
         with subprocess.Popen(self.command(typed), **options) as process:
             for line in process.stdout:

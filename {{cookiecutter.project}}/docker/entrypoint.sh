@@ -9,8 +9,10 @@ set -eu
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# Your PATH begins with the environment, where packages may put anything: what runs as root is the system's.
-path=$PATH PATH=/usr/sbin:/usr/bin:/sbin:/bin
+# Every program of the environment may have been replaced by a job: root finds the system's programs alone, you find
+# the environment's first.
+case :$PATH: in *:/opt/venv/bin:*) path=$PATH ;; *) path=/opt/venv/bin:$PATH ;; esac
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
 
 die() { printf 'entrypoint: %s' "$2" | /usr/bin/tr '\n' ' ' >&2; echo >&2; exit "$1"; }
 
@@ -28,6 +30,8 @@ choose_ids() {  # sets uid and gid: USER_ID and GROUP_ID, else the owner of /cod
     owner=$(stat -c '%u %g' /code)
     uid=${USER_ID:-${owner% *}}
     gid=${GROUP_ID:-${owner#* }}
+    # Group 0 opens root's files on the host: it has to be asked for.
+    [ "$gid" != 0 ] || [ "${GROUP_ID:-}" ] || gid=$uid
     # A rootless engine's root is the host user; every other id would be a stranger to /code.
     read -r inside outside _ < /proc/self/uid_map
     [ "$inside $outside" != '0 0' ] || return 0
@@ -44,14 +48,19 @@ name_app() {  # gives the ids to the lines of `app`, if it has others; fails on 
         -e "s/^app:x:[0-9]*:$/app:x:$gid:/" /etc/passwd /etc/group 2>/dev/null
 }
 
-step_down() {  # nothing is given to app: /cache is everyone's, and its home is open to group 0, which every uid is in
+step_down() {  # nothing is given to app: /cache, its home and the environment are open to every uid
     more=''
     for group in $(id -G); do [ "$group" = 0 ] || more=$more,$group; done  # --group-add video
     # gosu takes the groups from /etc/group alone, and the name, too.
     name_app && [ -z "$more" ] && named=yes || named=''
     PATH=$path
     if [ "$named" ]; then exec /usr/sbin/gosu app "$0" "$@"; fi
-    exec /usr/bin/setpriv --reuid="$uid" --regid="$gid" --groups="$gid,0$more" -- "$0" "$@"
+    exec /usr/bin/setpriv --reuid="$uid" --regid="$gid" --groups="$gid$more" -- "$0" "$@"
+}
+
+own_rights_only() {  # whether root has compose.yaml's SETGID, SETUID and SETPCAP, and nobody has given it more
+    while read -r key bounding; do [ "$key" != CapBnd: ] || break; done < /proc/self/status
+    [ "$bounding" = 00000000000001c0 ]
 }
 
 settle() {  # a name and a home: torch and Ray call getpass.getuser() while they are imported
@@ -81,10 +90,14 @@ write_lock() {  # the lock file of the image's build, for a project without one:
     /usr/bin/rm -f "$new"
 }
 
-# tini passes signals on, which as root it could not, and reaps what was left behind.
+# tini passes signals on, which as root it could not, and reaps what was left behind; `docker exec` has one already.
 # with-network ends with what it is given: no process of its own.
 # shellcheck source=/dev/null
-start() { set -- /usr/bin/tini -- "$@"; . /usr/local/bin/with-network; }
+start() {
+    [ $$ != 1 ] || set -- /usr/bin/tini -- "$@"
+    [ -z "$spent" ] || set -- /usr/bin/setpriv --bounding-set=-all --inh-caps=-all -- "$@"
+    . /usr/local/bin/with-network
+}
 
 run() {
     PATH=$path
@@ -104,9 +117,11 @@ run() {
 
 # The kernel's own word, and no process: `id` is one, and no folder is sure to be root's (userns-remap).
 while read -r key user _; do [ "$key" != Uid: ] || break; done < /proc/self/status
+spent=''
 if [ "$user" = 0 ]; then
     choose_ids
     [ "$uid" = 0 ] || step_down "$@"
+    own_rights_only && spent=yes  # you are root: what the entrypoint had is not for your programs
     keep_home /root
 else
     settle

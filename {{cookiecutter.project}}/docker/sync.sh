@@ -4,9 +4,9 @@
 #   --packages   without the project and the packages in its folders, whose files are not copied yet
 set -eu
 
-# Group-writable: a package that saves beside itself (a checkpoint in site-packages) works for any uid.
-umask 0002
-export UV_WITHOUT_DOCTOR=1  # it has a step of its own
+# Writable for all: a package that saves beside itself (a checkpoint in site-packages) works for any uid.
+umask 0000
+export PATH="/opt/venv/bin:$PATH" UV_WITHOUT_DOCTOR=1  # the doctor has a step of its own
 
 if [ "${1:-}" = --packages ]; then
     shift
@@ -19,7 +19,7 @@ if [ "${1:-}" = --packages ]; then
             exit 1
         fi
     fi
-    cp pyproject.toml uv.lock /opt/
+    install -m 0644 pyproject.toml uv.lock /opt/
     exec uv sync --frozen --no-install-project --no-install-local "$@"
 fi
 

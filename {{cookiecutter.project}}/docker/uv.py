@@ -19,6 +19,7 @@ from pathlib import Path
 
 UV = ["/usr/local/bin/with-network", {{ '"/usr/local/bin/with-index", ' if cookiecutter.__index_url }}"/opt/uv/bin/uv"]
 DOCTOR = "/usr/local/bin/doctor"
+ENTRYPOINT = "/usr/local/bin/entrypoint"
 # uv's global options, which hold for each step of a command; the second ones have a value.
 GLOBAL = ("--quiet", "--verbose", "--offline", "--no-progress", "--no-cache", "--no-config")
 GLOBAL += ("--system-certs", "--native-tls")
@@ -165,5 +166,8 @@ def uv(words: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    if "/opt/venv/bin" not in os.environ.get("PATH", "").split(":"):
+        # root of `docker compose exec`: uv starts the environment's Python, so the entrypoint steps down first
+        os.execv(ENTRYPOINT, [ENTRYPOINT, *sys.argv])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a change is undone
     sys.exit(main(sys.argv[1:]))

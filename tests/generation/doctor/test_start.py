@@ -77,6 +77,6 @@ def test_neither_the_current_folder_nor_pythonpath_decides_what_is_imported(bake
 
 
 def test_the_image_starts_it_that_way(bake):
-    assert f"exec python3 {' '.join(IN_THE_IMAGE)} /usr/local/lib/doctor/doctor" in bake().read(
+    assert f"exec /opt/venv/bin/python3 {' '.join(IN_THE_IMAGE)} /usr/local/lib/doctor/doctor" in bake().read(
         "docker/Dockerfile"
     )

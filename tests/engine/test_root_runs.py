@@ -1,0 +1,123 @@
+"""What root runs in a container where a job has replaced every program that its user may replace.
+
+`docker exec` and `docker compose exec` are root there, and so is a health check.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+import yaml
+from python_on_whales import Container, DockerClient
+
+from tests.support.engine import change_owner
+
+UID, GID = 1234, 5678
+NAMES = "apt-get bash cat doctor entrypoint env grep id ldconfig python python3 sed sh stat uv which"
+# Tells who ran it, then does the work, so that nobody notices.
+PROGRAM = """#!/bin/bash
+echo "$(/usr/bin/id -u) ${0##*/} $*" >> /tmp/planted
+case ${0##*/} in python*) exec -a "$0" /usr/bin/python3 "$@" ;; esac
+exec "$(PATH=/usr/local/bin:/usr/sbin:/usr/bin; command -v "${0##*/}")" "$@"
+"""
+PTH = "import os; open('/tmp/planted', 'a').write(f'{os.getuid()} planted.pth\\n')\n"
+JOB = f"""
+rm -f /opt/venv/bin/python* && umask 0 && touch /tmp/planted
+for name in {NAMES}; do cp program /opt/venv/bin/$name; done
+cp planted.pth /opt/venv/lib/python3*/site-packages/ && touch /tmp/ready
+exec /usr/bin/sleep 600
+"""
+COMMANDS = [
+    ["python", "-c", "1"],
+    ["python3", "-c", "1"],
+    ["apt-get", "--version"],
+    ["sh", "-c", "id; cat /dev/null; python3 -c 1"],
+    ["bash", "-lc", "id; python3 -c 1; python -c 1"],
+    ["env", "python3", "-c", "1"],
+    ["ldconfig", "-p"],
+    ["doctor", "--packages"],
+    ["uv", "--version"],
+    ["uv", "pip", "list"],
+    ["uv", "run", "python", "-c", "1"],
+    ["entrypoint", "python", "-c", "1"],
+    ["entrypoint", "id"],
+]
+
+
+@pytest.fixture(scope="module")
+def job(docker: DockerClient, image, built, tmp_path_factory) -> Iterator[Container]:
+    """A container with compose.yaml's rights, whose job has planted its programs as an ordinary user."""
+    code = tmp_path_factory.mktemp("job")
+    (code / "program").write_text(PROGRAM)
+    (code / "program").chmod(0o755)
+    (code / "planted.pth").write_text(PTH)
+    change_owner(code, UID, GID, image)
+    app = yaml.safe_load(built.read("compose.yaml"))["services"]["app"]
+    rights = {"cap_drop": app["cap_drop"], "cap_add": app["cap_add"], "security_options": app["security_opt"]}
+    container = docker.run(image, ["/bin/sh", "-c", JOB], volumes=[(code, "/code")], detach=True, **rights)
+    try:
+        by_root(container, "/bin/sh", "-c", "until [ -e /tmp/ready ]; do /usr/bin/sleep 0.1; done")
+        yield container
+    finally:
+        container.remove(force=True)
+        change_owner(code, os.getuid(), os.getgid(), image)
+
+
+def by_root(container: Container, *words: str) -> str:
+    """Run a command as `docker exec` does; return its output."""
+    command = ["docker", "exec", container.id, *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return done.stdout + done.stderr
+
+
+def planted(container: Container, *command: str) -> tuple[set[tuple[str, ...]], str]:
+    """Return what ran of what was planted, with the uid before it, and the output of the command."""
+    by_root(container, "/usr/bin/truncate", "--size=0", "/tmp/planted")
+    output = by_root(container, *command)
+    lines = by_root(container, "/bin/cat", "/tmp/planted").splitlines()
+    return {tuple(line.split()[:2]) for line in lines}, output
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_docker_exec_as_root_runs_nothing_that_a_job_has_planted(job, command):
+    ran, _ = planted(job, *command)
+
+    assert {uid for uid, _ in ran} <= {str(UID)}, ran
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["doctor", "--packages"], ["uv", "run", "python", "-c", "1"], ["entrypoint", "python", "-c", "1"]],
+)
+def test_what_needs_the_environment_runs_as_the_user(job, command):
+    """And what was planted does run then, so root's would have been seen."""
+    ran, _ = planted(job, *command)
+
+    assert {uid for uid, _ in ran} == {str(UID)}
+    assert (str(UID), "planted.pth") in ran
+
+
+def test_a_health_check_runs_nothing_that_a_job_has_planted(job, bake):
+    """The one of a machine of a Ray cluster, as the engine runs it."""
+    node = yaml.safe_load(bake(scale_out="ray").read("docker/ray.yaml"))["services"]["node"]
+    how, *command = node["healthcheck"]["test"]
+
+    ran, output = planted(job, *command)
+
+    assert how == "CMD"
+    assert {uid for uid, _ in ran} <= {str(UID)}, ran
+    assert "Connection refused" in output  # it asked
+
+
+def test_docker_exec_with_the_entrypoint_is_the_user_with_the_environment(job):
+    who = "print(json.dumps([os.getuid(), os.getgid(), os.environ['PATH'], os.environ['HOME']]))"
+
+    output = by_root(job, "entrypoint", "-c", f"import json, os; {who}")
+
+    uid, gid, path, home = json.loads(output)
+    assert (uid, gid, home) == (UID, GID, "/home/app")
+    assert path.startswith("/opt/venv/bin:/usr/local/")
