@@ -1,4 +1,4 @@
-"""A package that reads what a build is given: no code of an installed package runs beside a secret of the index."""
+"""A package that reads what a build has: code of installed packages never runs beside the index's secrets."""
 
 from __future__ import annotations
 
@@ -45,9 +45,7 @@ SOURCE = {
 @pytest.fixture
 def private(tmp_path: Path) -> Iterator[PackageIndex]:
     """The private index, with a package as a wheel and one as a source distribution only."""
-    with package_index(
-        tmp_path / "private", {"in-house-package": "1.0"}, {"corp": PASSWORD}
-    ) as index:
+    with package_index(tmp_path / "private", {"in-house-package": "1.0"}, {"corp": PASSWORD}) as index:
         with tarfile.open(tmp_path / "private/wheels/in_house_source-1.0.tar.gz", "w:gz") as sdist:
             for name, text in SOURCE.items():
                 member = tarfile.TarInfo(f"in_house_source-1.0/{name}")
@@ -127,9 +125,12 @@ def test_a_private_package_that_must_be_built_is_named_first(base, tmp_path, pri
     path.write_text(named)
     built = build(project, public)
 
+    said = refused.stdout + refused.stderr
     assert refused.returncode != 0
-    lines = [line.partition("sync: ")[2] for line in refused.stderr.splitlines() if "sync: " in line]
-    assert any('no-binary-package = ["NAME"] under [tool.uv] in pyproject.toml' in line for line in lines), lines
+    lines = [line.partition("sync: ")[2] for line in said.splitlines() if "sync: " in line]
+    assert any('no-binary-package = ["NAME"] under [tool.uv] in pyproject.toml' in line for line in lines), (
+        lines
+    )
     assert built.returncode == 0, built.stderr
     assert "1.0" in in_image(IMAGE, "python", "-c", "import in_house_source as it; print(it.VERSION)")
     assert PASSWORD not in in_image(IMAGE, "cat", "/opt/venv/taken")
