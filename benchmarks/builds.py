@@ -29,7 +29,7 @@ def cold(subjects: Subjects, rounds: Rounds) -> Iterator[Row]:
     numbers = itertools.count()
 
     def product() -> float:
-        environment = subjects.environment | {"CACHE_OF_BUILDS": f"{subjects.run}-cold-{next(numbers)}"}
+        environment = subjects.environment | {"BUILD_CACHE": f"{subjects.run}-cold-{next(numbers)}"}
         return seconds([*BUILD, "--no-cache"], cwd=subjects.project, env=environment)
 
     def guide(cut: bool = False) -> float:

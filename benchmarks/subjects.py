@@ -21,7 +21,13 @@ TEMPLATE = Path(__file__).resolve().parent.parent
 BASE = "ubuntu:24.04"  # for both: NVIDIA's image would only add the same gigabytes to each
 PACKAGES = ("pandas", "scipy")  # beside the template's own: 450 MB in all
 OWNER = 1000  # of the projects, where root measures: the first user of most machines
-SETTINGS = ("CACHE_DIR", "CHECKOUT", "GROUP_ID", "USER_ID")  # of the reader's shell, not of the bench
+SETTINGS = (
+    "BUILD_CACHE",
+    "CACHE_DIR",
+    "CHECKOUT",
+    "GROUP_ID",
+    "USER_ID",
+)  # of the reader's shell, not of the bench
 PROJECT_LABEL = "com.docker.compose.project"  # Compose gives it to all that it makes; so do we
 GUIDE = Path(__file__).with_name("guide")
 # what stands where the guide's project would be
@@ -76,12 +82,8 @@ class Subjects:
         project = self.folder / "capy-bench"
         for package in PACKAGES:
             add_package(project, package)
-        (project / ".env").write_text(f"CHECKOUT=-{os.getpid()}\n")
         # what a build keeps for the next one is the run's own, so a cold build is a cold one
-        settings = project / "docker/accelerator-cpu.yaml"
-        text = settings.read_text()
-        argument = f"BUILDKIT_CACHE_MOUNT_NS: ${{CACHE_OF_BUILDS:-{self.run}}}"
-        settings.write_text(text.replace("args:\n", f"args:\n        {argument}\n"))
+        (project / ".env").write_text(f"CHECKOUT=-{os.getpid()}\nBUILD_CACHE={self.run}\n")
         self.own(project)
         run("building the product's image", ["docker", "compose", "build"], cwd=project, env=self.environment)
         return project

@@ -77,7 +77,7 @@ def index_url(answer: str) -> str:
     elif url and not re.fullmatch(
         r"https?://([\w.-]+|\[[0-9a-f:.]+\])(:\d+)?(/[\w.~%+-]+)*", url, re.A | re.I
     ):
-        reason = "it is not of the form http://pypi.example.com:8080/simple"
+        reason = "it is not of the form https://pypi.example.com/simple"
     elif has_no_port(url):
         reason = "its port is not from 1 to 65535"
     else:

@@ -26,7 +26,11 @@ def demo() -> int:
     """Run the demonstration and return its exit code. Raises EngineError: one line on what failed."""
     engine = find_or_start()
     say(f"using {engine.description}")
-    environment = {**os.environ, **engine.env}
+    environment = {
+        "BUILD_CACHE": "capy-demo",
+        **os.environ,
+        **engine.env,
+    }  # what one downloads serves the next
     if bundle := os.environ.get("SSL_CERT_FILE"):
         environment.setdefault("CA_BUNDLE", bundle)
 

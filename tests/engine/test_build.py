@@ -102,6 +102,45 @@ def test_the_project_is_in_the_image_without_its_settings_and_history(built, ins
     assert not {".env", ".git", ".cache", "outputs", "data"} & set(names)
 
 
+# A member of each kind, in the folders where people have them.
+SECRETS = [
+    *("services/api/.env", "services/api/.env.production", ".envrc", ".ray-token.part", "src/.hf_token"),
+    *("deploy/id_ed25519", "deploy/id_rsa.old", "tls/server.key", "tls/privkey.pem", "vault.kdbx"),
+    *("home/.ssh/config", "home/.aws/credentials", "home/.docker/config.json", "tools/.pypirc"),
+    *(".git-credentials", "tools/pip.conf", "tools/.netrc", ".kaggle/kaggle.json", "libs/dep/.git/config"),
+    *("gcp/service-account-prod.json", "certs/client.p12"),
+]
+WANTED = [
+    "services/api/.env.example",
+    "certs/authority.pem",
+    "src/id_map.py",
+    "src/tokens.py",
+    "src/keys.json",
+]
+
+
+def test_no_secret_of_any_kind_is_in_the_image_and_a_closed_file_stays_closed(copy, docker):
+    for name in [*SECRETS, *WANTED, "notes.txt", "diary/today.txt"]:
+        path = copy.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("planted")
+    (copy.path / "notes.txt").chmod(0o600)
+    (copy.path / "diary").chmod(0o700)
+
+    build(copy)
+
+    def look(*command: str, user: str = "7777:7777") -> str:
+        done = ["docker", "run", "--rm", "--user", user, "--entrypoint", command[0], image_of("capy-copy")]
+        return copy.run(*done, *command[1:]).stdout
+
+    found = look("find", "/code", "-type", "f", user="0").split()
+    assert not {f"/code/{name}" for name in SECRETS} & set(found)
+    assert {f"/code/{name}" for name in WANTED} <= set(found)
+    closed = look("sh", "-c", "cat /code/notes.txt /code/diary/today.txt; cat /code/src/tokens.py")
+    assert closed == "planted"
+    assert look("sh", "-c", "cat /code/notes.txt /code/diary/today.txt", user="8888:0") == ""
+
+
 def test_uid_1000_belongs_to_app_alone(docker, base, inspect):
     """Ubuntu 24.04 and the stand-in have a user `ubuntu` there, which keeps VS Code from mapping ids."""
     if base.stand_in:
@@ -116,7 +155,7 @@ def test_a_strict_umask_on_the_host_hides_nothing_from_other_uids(copy, docker):
 
     build(copy)
 
-    for options in ({"envs": {"USER_ID": "1234"}}, {"user": "7777:0"}):
+    for options in ({"envs": {"USER_ID": "1234"}}, {"user": "7777:0"}, {"user": "7777:7777"}):
         output = docker.run(image_of("capy-copy"), ["script.py"], remove=True, **options)
         assert "provider" in output
 

@@ -45,6 +45,7 @@ docker/entrypoint.sh
 docker/environment.json
 docker/sync.sh
 docker/uv.py
+docker/uv.txt
 docker/with-network.sh
 docker/write-env.sh
 pyproject.toml
@@ -104,6 +105,7 @@ tests/test_exported.py
     ("private_index", "https://pypi.example.com:8080/simple"): """
 docker/with-index/__main__.py
 docker/with-index/asking.py
+docker/with-index/fetching.py
 docker/with-index/logins.py
 docker/with-index/servers.py
 docker/with-index/settings.py

@@ -109,7 +109,7 @@ def detect(bake: Callable[..., BakedProject], tmp_path: Path) -> Callable[..., D
         done = subprocess.run(
             [programs / "sh", script],
             cwd=cwd or project.path,
-            env={"PATH": str(programs), "CHECKOUT": "", **variables},  # so no number is written
+            env={"PATH": str(programs), "CHECKOUT": "", "BUILD_CACHE": "", **variables},  # neither is written
             capture_output=True,
             text=True,
         )

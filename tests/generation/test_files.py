@@ -181,7 +181,7 @@ def test_the_same_answers_give_the_same_files_anywhere(project, answers, tmp_pat
 
     again = BakedProject(tmp_path / "elsewhere" / "my-project")
     for made in (again, project):  # it has the number of the folder
-        assert re.fullmatch(r"CHECKOUT=-\d+\n", made.read(".env"))
+        assert re.fullmatch(r"CHECKOUT=-\d+\nBUILD_CACHE=\w+\n", made.read(".env"))
     assert {**contents(again.path), ".env": b""} == {**contents(project.path), ".env": b""}
     assert permissions(again) == permissions(project)
 

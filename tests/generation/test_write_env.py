@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import stat
 import subprocess
 
 import pytest
@@ -57,7 +59,61 @@ def test_without_an_engine_the_number_is_there_all_the_same(bake):
     done = project.run("sh", "docker/write-env.sh")
 
     assert "no Docker Engine answers" in done.stderr
-    assert re.fullmatch(r"CHECKOUT=-\d+\n", project.read(".env"))
+    assert re.fullmatch(r"CHECKOUT=-\d+\nBUILD_CACHE=[0-9a-f]{24}\n", project.read(".env"))
+
+
+def test_no_two_checkouts_can_guess_each_other_s_cache_of_builds(bake):
+    caches = {re.search(r"BUILD_CACHE=(\w+)", bake(project=name).read(".env"))[1] for name in ("one", "two")}
+
+    assert len(caches) == 2
+
+
+def test_a_cache_of_builds_that_somebody_chose_is_kept(bake):
+    project = bake()
+    (project.path / ".env").write_text("BUILD_CACHE=team\n")
+    number(project)
+    (project.path / "other").mkdir()
+
+    assert project.read(".env").count("BUILD_CACHE") == 1
+    (project.path / ".env").unlink()
+    project.run("sh", "docker/write-env.sh", BUILD_CACHE="team")
+    assert "BUILD_CACHE" not in project.read(".env")
+
+
+def test_only_its_owner_may_read_the_file_which_may_get_a_password(bake):
+    project = bake()
+    path = project.path / ".env"
+    made = stat.S_IMODE(path.stat().st_mode)
+
+    path.write_text("GPU_IDS=1\n")
+    path.chmod(0o640)
+    number(project)
+
+    assert made == 0o600
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize("kind", ["a link", "a link to nothing", "a pipe", "a folder"])
+def test_what_a_container_puts_in_the_place_of_the_file_is_not_written_to(bake, tmp_path, kind):
+    """Else a script in a container chooses which file on the host is written to."""
+    project, target = bake(), tmp_path / "profile"
+    path = project.path / ".env"
+    path.unlink()
+    if "link" in kind:
+        path.symlink_to(target)
+    elif kind == "a pipe":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+    if kind == "a link":
+        target.write_text("mine\n")
+
+    done = project.run("timeout", "20", "sh", "docker/write-env.sh")
+
+    assert done.returncode == 64
+    assert done.stderr.startswith("write-env: .env is a link, or no file")
+    assert len(done.stderr.splitlines()) == 1
+    assert (target.read_text() if target.exists() else "") == ("mine\n" if kind == "a link" else "")
 
 
 def test_a_folder_that_temporary_renderings_use_makes_no_difference_between_them(bake, tmp_path, monkeypatch):

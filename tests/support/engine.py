@@ -77,6 +77,7 @@ def engine(pytestconfig: pytest.Config) -> Iterator[Engine]:
             patch.delenv(name, raising=False)
         if bundle := os.environ.get("SSL_CERT_FILE"):
             patch.setenv("CA_BUNDLE", bundle)
+        patch.setenv("BUILD_CACHE", "capy-tests")  # one for all projects, so that none downloads again
         if CHECKOUT:
             patch.setenv("CHECKOUT", CHECKOUT)
         pytestconfig.stash[STARTED] = pytestconfig.stash[ENGINE_USED] = True

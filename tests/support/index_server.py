@@ -84,12 +84,19 @@ def package_index(
         server.shutdown()
 
 
-def write_wheel(folder: Path, name: str, version: str, needs: str | None = None) -> None:
-    """Write a wheel with one module, whose VERSION says which one was installed."""
+def write_wheel(
+    folder: Path,
+    name: str,
+    version: str,
+    needs: str | None = None,
+    files: Mapping[str, str] | None = None,
+) -> None:
+    """Write a wheel with one module, whose VERSION says which one was installed; `files` are further ones."""
     module = name.replace("-", "_")
     info = f"{module}-{version}.dist-info"
     requirement = f"Requires-Dist: {needs}\n" if needs else ""
     files = {
+        **(files or {}),
         f"{module}.py": f'"""A package for tests."""\n\nVERSION = "{version}"\n',
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{requirement}",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs on the host: writes to .env what Compose cannot find out, CHECKOUT and ACCELERATOR. VS Code runs it at
+# Runs on the host: writes to .env what Compose cannot find out: CHECKOUT, BUILD_CACHE, ACCELERATOR. VS Code runs it at
 # each start; after a clone, or in a copy of this folder, it is for you to run: sh docker/write-env.sh
 set -eu
 CDPATH='' cd "$(dirname "$0")/.."
@@ -12,7 +12,14 @@ setting() {  # as Compose reads .env: the last line counts; quotes, comments, bl
         -e "s/^$1[[:space:]]*[=:][[:space:]]*//p" | tail -n 1
 }
 
-add() {  # a last line without a newline must not swallow ours
+# A container can put a link here, and what is written would land in a file of yours elsewhere.
+if [ -L .env ] || { [ -e .env ] && [ ! -f .env ]; }; then
+    say '.env is a link, or no file, so nothing is written to it: see where it leads (ls -l .env), then make it a file'
+    exit 64
+fi
+
+add() {  # the file may get a password; a last line without a newline must not swallow ours
+    [ -e .env ] || (umask 077 && set -C && : > .env)
     if [ -s .env ] && [ -n "$(tail -c 1 .env)" ]; then echo >> .env; fi
     echo "$1" >> .env
 }
@@ -23,6 +30,11 @@ add() {  # a last line without a newline must not swallow ours
 if [ -z "${CHECKOUT+set}" ]; then
     checkout=-$(printf '%s %s' "$(id -u)" "$PWD" | cksum | cut -d ' ' -f 1)
     if [ "$(setting CHECKOUT)" != "$checkout" ]; then add "CHECKOUT=$checkout"; fi
+fi
+
+# What builds keep is found by a name, by any Dockerfile on this engine: one that nobody can guess.
+if [ -z "${BUILD_CACHE+set}" ] && [ -z "$(setting BUILD_CACHE)" ]; then
+    add "BUILD_CACHE=$(od -An -N12 -tx1 /dev/urandom | tr -d ' \n')"
 fi
 
 # A choice that .env already holds is kept; remove the line to have the Docker Engine asked again.

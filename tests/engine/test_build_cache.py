@@ -1,0 +1,57 @@
+"""What a build keeps for the next one: another Dockerfile on the same engine cannot change it."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from tests.conftest import generate
+from tests.support.index_server import package_index
+from tests.support.light_project import empty
+from tests.support.workers import CHECKOUT, image_of
+
+IMAGE = image_of("capy-index")
+# What it can know: the names in the Dockerfile of each project, and the project's own.
+CHANGE = r"find /cache -name victim.py -exec sh -c 'echo VERSION = \"changed\" > {}' \;"
+FOREIGN = "FROM {base}\n" + "".join(
+    f"RUN --mount=type=cache,id={name},target=/cache {CHANGE.replace('{}', '{{}}')}\n"
+    for name in ("uv", "uv-private", "capy-index/uv", "capy-index/uv-private")
+)
+
+
+@pytest.mark.parametrize("private", [False, True], ids=["public package", "private package"])
+def test_a_foreign_dockerfile_changes_no_package_that_a_lock_file_names(base, tmp_path, monkeypatch, private):
+    monkeypatch.delenv("BUILD_CACHE", raising=False)  # of these tests: a user has none
+    monkeypatch.setenv("CHECKOUT", CHECKOUT)
+    with package_index(tmp_path / "index", {"victim": "1.0"}) as index:
+        answers = {"private_index": index.url, "private_packages": "victim"} if private else {}
+        project = empty(generate(tmp_path, project="capy-index", **answers))
+        if not private:
+            path = project.path / "pyproject.toml"
+            path.write_text(path.read_text().replace("dependencies = []", 'dependencies = ["victim"]'))
+        project.run("sh", "docker/write-env.sh")
+        settings = {} if private else {"PUBLIC_INDEX_URL": index.url}
+        assert build(project, **settings) == "1.0"
+        lock = subprocess.run(
+            ["docker", "run", "--rm", "--entrypoint", "cat", IMAGE, "/opt/uv.lock"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        (project.path / "uv.lock").write_text(lock.stdout)
+
+        recipe = FOREIGN.format(base=base.name)
+        subprocess.run(
+            ["docker", "build", "--no-cache", "-"], input=recipe, text=True, check=True, capture_output=True
+        )
+
+        assert build(project, **settings) == "1.0"
+
+
+def build(project, **settings: str) -> str:
+    """Build the image; return the version of the package in it."""
+    done = project.run("docker", "compose", "build", "--progress", "plain", **settings)
+    assert done.returncode == 0, done.stdout + done.stderr
+    code = "import victim; print(victim.VERSION)"
+    return project.run("docker", "run", "--rm", "--entrypoint", "python", IMAGE, "-c", code).stdout.strip()
