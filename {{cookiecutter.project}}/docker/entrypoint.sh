@@ -44,6 +44,16 @@ name_app() {  # gives the ids to the lines of `app`, if it has others; fails on 
         -e "s/^app:x:[0-9]*:$/app:x:$gid:/" /etc/passwd /etc/group 2>/dev/null
 }
 
+read_login() {  # of PIP_CONF and NETRC what `uv` needs, while root can: their folder is closed to your programs
+    [ -d /opt/index ] || return 0
+    case ${1:-} in
+        uv | /usr/local/bin/uv) ;;
+        *) [ "${SYNC_GROUP:-}" = dev ] || return 0 ;;  # whose terminals start without this script
+    esac
+    /usr/bin/setpriv --reuid="$uid" --regid="$gid" --groups=index -- /usr/local/bin/with-index --keep-login || code=$?
+    [ -z "${code:-}" ] || [ "${1:-}" != uv ] || exit "$code"
+}
+
 step_down() {  # nothing is given to app: /cache is everyone's, and its home is open to group 0, which every uid is in
     more=''
     for group in $(id -G); do [ "$group" = 0 ] || more=$more,$group; done  # --group-add video
@@ -106,6 +116,7 @@ run() {
 while read -r key user _; do [ "$key" != Uid: ] || break; done < /proc/self/status
 if [ "$user" = 0 ]; then
     choose_ids
+    read_login "$@"
     [ "$uid" = 0 ] || step_down "$@"
     keep_home /root
 else
