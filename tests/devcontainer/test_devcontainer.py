@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 
 from tests.conftest import generate
 from tests.devcontainer.conftest import opened
@@ -74,9 +79,9 @@ def test_docker_compose_in_the_same_folder_leaves_it_alone(dev):
     assert dev.execute("echo", "still there") == "still there"
 
 
-def test_the_private_index_is_there_with_a_password_that_the_container_does_not_keep(user, tmp_path):
-    """The password is in the shell that starts VS Code, and nowhere else."""
-    password = "s3cr3t-Qm4Vt7Zc"
+def test_the_private_index_is_there_with_a_login_that_no_list_of_processes_shows(user, tmp_path):
+    """The build has the password of the shell that starts VS Code; a terminal has .netrc's entry."""
+    password, other = "s3cr3t-Qm4Vt7Zc", "t0ken-Lx3Fb6Ns"
     packages = {"in-house-package": "1.0", "in-house-tool": "1.0"}
     with package_index(tmp_path / "index", packages, {"corp": password}) as index:
         answers = {"private_index": index.url, "private_packages": "in-house-package"}
@@ -84,9 +89,20 @@ def test_the_private_index_is_there_with_a_password_that_the_container_does_not_
         settings = project.path / ".devcontainer/devcontainer.json"
         files = '"../compose.yaml", "compose.yaml"'
         settings.write_text(settings.read_text().replace(files, f'{files}, "../compose.override.yaml"'))
-        shell = {"PYPI_ACCOUNT": "corp", "PYPI_PASSWORD": password}
-        with opened(replace(user, environment=user.environment | shell), project) as dev:
+        netrc = user.home / ".netrc"
+        netrc.write_text(
+            f"machine {index.host} login corp password {password}\n"
+            f"machine git.example.com login me password {other}\n"
+        )
+        netrc.chmod(0o600)
+        os.chown(netrc, user.uid, user.gid)
+        shell = {"PYPI_ACCOUNT": "corp", "PYPI_PASSWORD": password, "NETRC": str(netrc)}
+        with (
+            watched("Qm4Vt7Zc", "Lx3Fb6Ns") as seen,
+            opened(replace(user, environment=user.environment | shell), project) as dev,
+        ):
             dev.execute("uv", "add", "--index", "private", "in-house-tool")
+            terminal = dev.execute("sh", "-c", "env; cat /run/secrets/* /opt/index/* /dev/shm/* || true")
             container = dev.started["containerId"]
             kept = [
                 subprocess.run(["docker", verb, container], capture_output=True, check=True).stdout
@@ -95,8 +111,33 @@ def test_the_private_index_is_there_with_a_password_that_the_container_does_not_
 
     assert "in-house-tool" in project.read("uv.lock")
     assert (project.path / "uv.lock").stat().st_uid == user.uid
+    assert not seen
+    assert other not in terminal
     assert len(kept[1]) > 50_000_000
-    assert not [len(data) for data in kept if b"Qm4Vt7Zc" in data]
+    assert not [len(data) for data in kept if b"Qm4Vt7Zc" in data or b"Lx3Fb6Ns" in data]
     assert not [
         path for path in project.path.rglob("*") if path.is_file() and password in str(path.read_bytes())
     ]
+
+
+@contextmanager
+def watched(*words: str) -> Iterator[set[str]]:
+    """Look at the command lines of all processes of the host again and again; those with one of the words."""
+    seen: set[str] = set()
+    stop = threading.Event()
+
+    def look() -> None:
+        while not stop.wait(0.02):
+            for file in Path("/proc").glob("[0-9]*/cmdline"):
+                with suppress(OSError):
+                    line = file.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                    if any(word in line for word in words):
+                        seen.add(line)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        stop.set()
+        thread.join()

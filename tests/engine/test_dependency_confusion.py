@@ -90,6 +90,40 @@ def test_a_build_has_the_private_version_with_and_without_a_lock(
     )
 
 
+WHICH = "python -c 'import in_house_package; print(in_house_package.VERSION)'"
+AD_HOC = [
+    "uv pip install --upgrade in-house-package",
+    "uv -q --directory /code pip install --reinstall In_House.Package==99.0",
+    "uv pip install --upgrade -r list.txt",
+    "uv pip sync list.txt",
+    "uv pip install --target /tmp/t in-house-package[extra]",
+    f"uv run --with 'in-house-package>1' {WHICH}",
+    "uv run script.py",
+    f"uv tool run --from in-house-package {WHICH}",
+    "uv tool install --with in-house-package cowsay",
+]
+
+
+def test_no_command_beside_the_project_takes_the_public_one(base, tmp_path, public, private, pytestconfig):
+    project = empty(make(tmp_path, private.url))
+    assert build(project, public) == "1.0"
+    (project.path / "list.txt").write_text("In-House_Package\n")
+    header = '# /// script\n# dependencies = ["in-house-package"]\n# ///\n'
+    (project.path / "script.py").write_text(f"{header}import in_house_package as p; print(p.VERSION)\n")
+    (project.path / "ad-hoc.sh").write_text("\n".join([*AD_HOC, "uv pip list", "ls /tmp/t", ""]))
+    settings = {**LOGIN, "PUBLIC_INDEX_URL": public.url}
+    run = ["docker", "compose", "run", "--rm", "--env", "PYPI_PASSWORD", "app"]
+
+    done = project.run(*run, "sh", "ad-hoc.sh", **settings)
+    newer = project.run(*run, "uv", "sync", "--upgrade-package", "in-house-package", **settings)
+
+    assert "99.0" not in done.stdout + done.stderr.replace("==99.0", "")
+    assert done.stderr.count("this would take a public one: uv add") == len(AD_HOC), done.stderr
+    assert "in-house-package 1.0" in " ".join(done.stdout.split())
+    assert newer.returncode == 0, newer.stderr  # what the line says to type
+    report(pytestconfig, f"{len(AD_HOC)} ways of `uv pip`, `uv run` and `uv tool` to ask for it: refused")
+
+
 def test_a_private_index_that_is_down_lets_nothing_in(base, tmp_path, public, pytestconfig):
     with package_index(tmp_path / "down", PACKAGE, {"corp": "s3cr3t"}) as private:
         project = empty(make(tmp_path, private.url))

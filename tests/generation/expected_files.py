@@ -105,8 +105,11 @@ tests/test_exported.py
     ("private_index", "https://pypi.example.com:8080/simple"): """
 docker/with-index/__main__.py
 docker/with-index/asking.py
+docker/with-index/confusion.py
 docker/with-index/fetching.py
+docker/with-index/handover.py
 docker/with-index/logins.py
+docker/with-index/projects.py
 docker/with-index/servers.py
 docker/with-index/settings.py
 """,

@@ -104,42 +104,78 @@ def test_the_doctor_which_imports_packages_does_not_get_the_password(bake, tmp_p
 
     calls = Uv(project, tmp_path, doctor=0).calls("sync", PYPI_PASSWORD="s3cr3t")
 
-    assert calls == [f"{SYNC}, with the password", "doctor --packages"]
+    login = f", with a login for {project.path}"
+    assert calls == [f"{SYNC}, with the password{login}", "doctor --packages"]
 
 
-def test_a_change_that_works_is_kept(bake, tmp_path):
-    uv = Uv(bake(), tmp_path)
-    uv.calls("add x")
-
-    assert "# changed" in uv.files()["pyproject.toml"]
-    assert "uv.lock" in uv.files()
-
-
-@pytest.mark.parametrize(
-    ("typed", "looks"),
-    [
-        *((typed, True) for typed in ("add x", "remove x", "sync", "sync --extra cpu", "pip install x")),
-        *((typed, True) for typed in ("-q pip uninstall x", "pip sync requirements.txt")),
-        *(
-            (typed, False)
-            for typed in ("lock", "pip list", "run pytest", "add --no-sync x", "tree", "sync -h")
-        ),
-    ],
-)
-def test_the_doctor_looks_after_each_change_and_its_exit_code_counts(bake, tmp_path, typed, looks):
-    uv = Uv(bake(), tmp_path, doctor=3)
-
-    calls = uv.calls(typed)
-
-    assert ("doctor --packages" in calls) == looks
-    assert uv.code == (3 if looks else 0)
+NO_LOGIN = [
+    *("run env", "--directory . run env", "--project . run env", "--color never run env", "-q run env"),
+    *("--cache-dir add run env", "-q tool run x", "tool install x", "publish", "auth token x", "init"),
+    *("python list", "format", "check", "self update", "--new-option x run env", "help add", ""),
+]
 
 
-def test_a_build_has_a_step_for_the_doctor(bake, tmp_path):
-    uv = Uv(bake(), tmp_path, doctor=3)
+def test_a_command_that_starts_other_programs_gets_no_login(bake, tmp_path):
+    uv = Uv(bake(private_index="https://pypi.example.com/simple"), tmp_path)
 
-    assert uv.calls("sync", UV_WITHOUT_DOCTOR="1") == [SYNC]
-    assert uv.code == 0
+    called = {typed: uv.calls(typed, PYPI_PASSWORD="s3cr3t") for typed in NO_LOGIN}
+
+    said = {typed: [call.removesuffix(", not synced") for call in calls] for typed, calls in called.items()}
+    assert said == {typed: [typed] for typed in NO_LOGIN}
+
+
+def test_a_command_that_resolves_gets_the_login_of_its_project(bake, tmp_path):
+    project = bake(private_index="https://pypi.example.com/simple")
+    sub = project.path / "sub"
+    sub.mkdir()
+    (sub / "pyproject.toml").touch()
+    uv = Uv(project, tmp_path)
+
+    for typed in ("lock", "-q tree", "pip install numpy"):
+        assert uv.calls(typed) == [f"{typed}, with a login for {project.path}"]
+    for typed in ("--project sub lock", "--directory=sub pip list", "--directory . --project sub export"):
+        assert uv.calls(typed) == [f"{typed}, with a login for {sub}"]
+    assert uv.calls("lock", UV_PROJECT="sub") == [f"lock, with a login for {sub}"]
+
+
+OWN = "In_House.Package"
+HEADER = '# /// script\n# dependencies = ["numpy", "{}>1"]\n# ///\n'
+
+
+PUBLIC = [
+    *(f"pip install {name}" for name in ("in-house-package", OWN, f"{OWN}==1.0", f"{OWN}[extra]>=1,<2")),
+    *(f"-q --project . pip install --upgrade numpy {name}" for name in (OWN, f"{OWN}~=1.0", f"{OWN};x")),
+    *("pip install -r list.txt", "pip install -rlist.txt", "pip sync list.txt", "pip compile list.txt"),
+    *("pip install --requirement=outer.in", f"pip install --index https://other.example.com {OWN}"),
+    *(f"tool install {OWN}", f"tool run {OWN}@latest", f"tool run --from {OWN} x", f"tool upgrade {OWN}"),
+    *(f"run --with {OWN} python", f"run --with=numpy,{OWN} python", f"run -w {OWN} x", "run script.py"),
+    *("run --with-requirements list.txt x", "lock --script script.py", f"add --script=s.py {OWN}"),
+]
+NOT_PUBLIC = [
+    *("pip install numpy", "pip install in-house-package-2", "pip uninstall in-house-package"),
+    *("pip install ./in-house-package", "pip install in-house-package@https://example.com/a.whl"),
+    *("pip show in-house-package", "pip install torch", "tool uninstall in-house-package"),
+    *("run in-house-package", "run python -m in-house-package", "run own.py", "add in-house-package"),
+    *("sync --upgrade-package in-house-package", "remove in-house-package", "pip install -r absent.txt"),
+    "pip install --index-url https://pypi.example.com/simple/ in-house-package",
+    "pip install --index private=https://pypi.example.com/simple in-house-package",
+]
+
+
+def test_a_private_package_is_not_taken_from_the_public_index(bake, tmp_path):
+    project = bake(private_index="https://pypi.example.com/simple", private_packages="in-house-package")
+    (project.path / "list.txt").write_text(f"numpy\n{OWN} >= 1  # ours\n")
+    (project.path / "outer.in").write_text("-r list.txt\n")
+    (project.path / "script.py").write_text(HEADER.format(OWN))
+    source = f'# [tool.uv.sources]\n# "{OWN}" = {{ index = "x" }}\n# ///\n'
+    (project.path / "own.py").write_text(HEADER.format(OWN).removesuffix("# ///\n") + source)
+    uv = Uv(project, tmp_path)
+
+    for typed in PUBLIC:
+        assert (typed, uv.calls(typed), uv.code) == (typed, [], 64)
+        assert "is the project's own (tool.uv.sources), and this would take a public one: uv" in uv.stderr
+    for typed in NOT_PUBLIC:
+        assert (uv.calls(typed) != [], uv.code) == (True, 0), uv.stderr
 
 
 class Uv:
@@ -159,7 +195,7 @@ class Uv:
         stand_in = folder / "uv"
         ends = "exec sleep 60" if hangs else "exit 1"
         stand_in.write_text(
-            '#!/bin/sh\necho "$*${UV_NO_SYNC:+, not synced}${PYPI_PASSWORD:+, with the password}"\n'
+            '#!/bin/sh\necho "$*${UV_NO_SYNC:+, not synced}${PYPI_PASSWORD:+, with the password}$LOGIN_FOR"\n'
             'case " $* " in *" add "* | *" remove "*)\n'
             'for file in pyproject.toml uv.lock; do echo "# changed" >> "${IN:-.}/$file"; done ;; esac\n'
             + (f'case " $* " in *" {fails} "*) {ends} ;; esac\n' if fails else "")
@@ -167,9 +203,14 @@ class Uv:
         stand_in.chmod(0o755)
         script = project.read("docker/uv.py")
         script, count = re.subn(
-            r'UV = \["/usr/local/bin/with-network", .*"/opt/uv/bin/uv"\]', f"UV = [{str(stand_in)!r}]", script
+            r'UV = \["/usr/local/bin/with-network", "/opt/uv/bin/uv"\]', f"UV = [{str(stand_in)!r}]", script
         )
         assert count == 1
+        with_index = folder / "with-index"
+        with_index.write_text('#!/bin/sh\nexport LOGIN_FOR=", with a login for $2"\nshift 2\nexec "$@"\n')
+        with_index.chmod(0o755)
+        script = re.sub(r"(?m)^WITH_INDEX = .*", f"WITH_INDEX = [{str(with_index)!r}]", script)
+        script = script.replace("/usr/local/lib/with-index", str(project.path / "docker/with-index"))
         look = folder / "doctor"
         if doctor is not None:
             look.write_text(

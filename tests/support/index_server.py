@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import random
 import ssl
 import threading
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socketserver import ThreadingMixIn
 from urllib.parse import urlsplit
@@ -82,6 +84,51 @@ def package_index(
         scheme = "https" if tls else "http"
         yield PackageIndex(f"{scheme}://{host}:{server.server_port}", authority)
         server.shutdown()
+
+
+@dataclass
+class Listener:
+    """A server that asks everybody for a login, and what it got: the first folder of a URL, the login."""
+
+    root: str
+    seen: list[tuple[str, str]] = field(default_factory=list)
+
+    def names(self) -> set[str]:
+        """Return the folders that were asked for."""
+        return {name for name, _ in self.seen}
+
+    def logins(self) -> set[tuple[str, str]]:
+        """Return each login that came, with its folder."""
+        return {(name, login) for name, login in self.seen if login}
+
+
+@contextmanager
+def listener(redirect: str = "") -> Iterator[Listener]:
+    """Listen on the loopback; what comes is answered with 401, or sent on to another server."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            login = self.headers.get("Authorization", "").removeprefix("Basic ")
+            found.seen.append((self.path.split("/")[1], base64.b64decode(login).decode()))
+            self.send_response(302 if redirect else 401)
+            self.send_header(*(("Location", redirect + self.path) if redirect else ASKS))
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_HEAD = do_POST = do_GET
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    host = f"127.{random.randint(1, 254)}.{random.randint(0, 255)}.{random.randint(1, 254)}"
+    with ThreadingHTTPServer((host, 0), Handler) as server:
+        found = Listener(f"http://{host}:{server.server_port}")
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield found
+        server.shutdown()
+
+
+ASKS = ("WWW-Authenticate", "Basic")
 
 
 def write_wheel(

@@ -48,6 +48,16 @@ name_app() {  # gives the ids to the lines of `app`, if it has others; fails on 
         -e "s/^app:x:[0-9]*:$/app:x:$gid:/" /etc/passwd /etc/group 2>/dev/null
 }
 
+read_login() {  # of PIP_CONF and NETRC what `uv` needs, while root can: their folder is closed to your programs
+    [ -d /opt/index ] || return 0
+    case ${1:-} in
+        uv | /usr/local/bin/uv) ;;
+        *) [ "${SYNC_GROUP:-}" = dev ] || return 0 ;;  # whose terminals start without this script
+    esac
+    /usr/bin/setpriv --reuid="$uid" --regid="$gid" --groups=index -- /usr/local/bin/with-index --keep-login || code=$?
+    [ -z "${code:-}" ] || [ "${1:-}" != uv ] || exit "$code"
+}
+
 step_down() {  # nothing is given to app: /cache, its home and the environment are open to every uid
     more=''
     for group in $(id -G); do [ "$group" = 0 ] || more=$more,$group; done  # --group-add video
@@ -120,6 +130,7 @@ while read -r key user _; do [ "$key" != Uid: ] || break; done < /proc/self/stat
 spent=''
 if [ "$user" = 0 ]; then
     choose_ids
+    read_login "$@"
     [ "$uid" = 0 ] || step_down "$@"
     own_rights_only && spent=yes  # you are root: what the entrypoint had is not for your programs
     keep_home /root

@@ -1,5 +1,5 @@
 {% set stack = cookiecutter | stack %}
-#!/usr/bin/python3 -I
+#!/usr/bin/python3 -IB
 """Run uv{{ ' with the login of the private index,' if cookiecutter.__index_url }} so that the packages of ACCELERATOR stay.
 
 The program itself is /opt/uv/bin/uv; it would sync without the extra of ACCELERATOR, and so remove
@@ -16,8 +16,20 @@ import sys
 from importlib.metadata import distributions
 {% endif %}
 from pathlib import Path
+{% if cookiecutter.__index_url %}
 
-UV = ["/usr/local/bin/with-network", {{ '"/usr/local/bin/with-index", ' if cookiecutter.__index_url }}"/opt/uv/bin/uv"]
+sys.path.append("/usr/local/lib/with-index")
+from confusion import refusal
+from handover import take
+{% endif %}
+
+UV = ["/usr/local/bin/with-network", "/opt/uv/bin/uv"]
+{% if cookiecutter.__index_url %}
+WITH_INDEX = ["/usr/local/bin/with-index"]
+# The commands that get the login. No other one does: `run` and `tool` would hand it on.
+WITH_LOGIN = ("add", "remove", "sync", "lock", "tree", "export", "version", "pip", "build")
+LOGIN = take()  # what the entrypoint read of PIP_CONF and NETRC
+{% endif %}
 DOCTOR = "/usr/local/bin/doctor"
 ENTRYPOINT = "/usr/local/bin/entrypoint"
 # uv's global options, which hold for each step of a command; the second ones have a value.
@@ -35,9 +47,14 @@ CHANGES = (["sync"], ["pip", "install"], ["pip", "uninstall"], ["pip", "sync"])
 def main(words: list[str]) -> int:
     """Run uv with the words of a command line; return the exit code."""
     command, options = split(words)
+{% if cookiecutter.__index_url %}
+    if line := refusal(command, words, folder(options, "--directory"), project(options)):
+        say(line)
+        return 64
+{% endif %}
     if command[:1] == ["run"]:  # first of all: the options may be those of what it runs
         os.environ["UV_NO_SYNC"] = "1"
-        os.execv(UV[0], [*UV, *words])
+        os.execve(UV[0], *called(words))
     if not command or given(words, *INFORMS):
         return uv(words)
     if command[0] in ("add", "remove") and not given(words, *NOT_SYNCED):
@@ -103,14 +120,20 @@ def say(text: str) -> None:
     print(f"uv: {text}", file=sys.stderr)
 
 
+def folder(options: list[str], *names: str) -> Path:
+    """Return the folder that options of uv name, or their variables."""
+    found = Path()
+    for name in names:
+        variable = {"--directory": "UV_WORKING_DIR", "--project": "UV_PROJECT"}[name]
+        named = options[options.index(name) + 1] if name in options else os.environ.get(variable)
+        found /= named or ""
+    return found.resolve()
+
+
 def project(options: list[str]) -> Path:
     """Return the folder of the pyproject.toml that uv changes."""
-    start = Path()
-    for name in ("--directory", "--project"):
-        if name in options:
-            start /= options[options.index(name) + 1]
-    start = start.resolve()
-    found = (folder for folder in (start, *start.parents) if (folder / "pyproject.toml").is_file())
+    start = folder(options, "--directory", "--project")
+    found = (path for path in (start, *start.parents) if (path / "pyproject.toml").is_file())
     return next(found, start)
 
 
@@ -148,21 +171,34 @@ def look() -> int:
     """Have the doctor look at the packages; in a build it does that once, at the end."""
     if os.environ.get("UV_WITHOUT_DOCTOR") or not Path(DOCTOR).exists():
         return 0
-{% if cookiecutter.__index_url %}
-    # it imports packages, and the password is uv's alone
-    environment = {name: value for name, value in os.environ.items() if name != "PYPI_PASSWORD"}
-    return subprocess.call([DOCTOR, "--packages"], env=environment)
-{% else %}
-    return subprocess.call([DOCTOR, "--packages"])
-{% endif %}
+    return subprocess.call([DOCTOR, "--packages"]{{ ', env=without_password()' if cookiecutter.__index_url }})
 
 
 def uv(words: list[str]) -> int:
     """Run the program itself; return its exit code."""
+    command, environment = called(words)
     try:
-        return subprocess.call([*UV, *words])
+        return subprocess.call(command, env=environment)
     except KeyboardInterrupt:
         return 130
+
+
+def called(words: list[str]) -> tuple[list[str], dict[str, str]]:
+    """Return what runs the program, and its environment{{ ', which has a login where it installs' if cookiecutter.__index_url }}."""
+{% if cookiecutter.__index_url %}
+    command, options = split(words)
+    if command[:1] and command[0] in WITH_LOGIN:
+        words = [*WITH_INDEX, "--project", str(project(options)), UV[-1], *words]
+        return [*UV[:-1], *words], {**os.environ, "INDEX_LOGIN": LOGIN}
+    return [*UV, *words], without_password()
+
+
+def without_password() -> dict[str, str]:
+    """Return the environment for a program that others wrote."""
+    return {name: value for name, value in os.environ.items() if name != "PYPI_PASSWORD"}
+{% else %}
+    return [*UV, *words], dict(os.environ)
+{% endif %}
 
 
 if __name__ == "__main__":
