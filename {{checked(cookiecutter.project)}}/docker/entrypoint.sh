@@ -89,7 +89,7 @@ keep_home() {  # instead of the image's: in /cache, so that what packages keep b
 }
 
 write_lock() {  # the lock file of the image's build, for a project without one: the next machine gets the same packages
-    [ -w . ] && /usr/bin/cmp -s pyproject.toml /opt/pyproject.toml || return 0
+    [ -w . ] && [ -z "${OWNER_FROM:-}" ] && /usr/bin/cmp -s pyproject.toml /opt/pyproject.toml || return 0
     new=$(/usr/bin/mktemp .uv.lock.XXXXXX) || return 0
     if /usr/bin/cp /opt/uv.lock "$new" && /usr/bin/chmod 644 "$new" && /usr/bin/mv -nT "$new" uv.lock && [ ! -e "$new" ]; then
         echo 'entrypoint: wrote uv.lock, the versions in this image; commit it, so that every machine has them' >&2

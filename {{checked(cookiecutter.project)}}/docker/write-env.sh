@@ -12,6 +12,10 @@ setting() {  # as Compose reads .env: the last line counts; quotes, comments, bl
         -e "s/^$1[[:space:]]*[=:][[:space:]]*//p" | tail -n 1
 }
 
+# Whoever planted a symlink, which git can do, too, would have ours appended to a file of yours.
+if [ -L .env ]; then say '.env is a symlink, so nothing was written; make it a file: rm .env, then: sh docker/write-env.sh'; exit 64; fi
+umask 077  # a password may come into it
+
 add() {  # a last line without a newline must not swallow ours
     if [ -s .env ] && [ -n "$(tail -c 1 .env)" ]; then echo >> .env; fi
     echo "$1" >> .env
