@@ -14,6 +14,7 @@ from jinja2 import Environment
 from jinja2.ext import Extension
 
 from capy_template.answers import index_url, package_name, private_packages
+from capy_template.final_check import checked, refuse_other_syntax
 from capy_template.matrix import chosen
 
 TEMPLATE = Path(__file__).resolve().parent.parent
@@ -30,6 +31,8 @@ class CapyTemplate(Extension):
                 f"cookiecutter {cookiecutter.__version__} is too old; this template needs 2.7 or newer: "
                 "pip install --upgrade cookiecutter"
             )
+        refuse_other_syntax(environment)
+        environment.globals["checked"] = checked
         environment.filters["package_name"] = package_name
         environment.filters["index_url"] = index_url
         environment.filters["private_packages"] = private_packages
@@ -61,7 +64,7 @@ def is_ours(source: str) -> bool:
 @cache
 def own_names() -> set[str]:
     """Return the names of the template's files and folders that are Jinja."""
-    [folder] = TEMPLATE.glob("*cookiecutter.project*")
+    [folder] = TEMPLATE.glob("*cookiecutter*/")
     return {folder.name} | {path.name for path in folder.rglob("*{*")}
 
 

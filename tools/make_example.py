@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-PROJECT = Path(__file__).resolve().parents[1] / "{{cookiecutter.project}}"
+PROJECT = Path(__file__).resolve().parents[1] / "{{checked(cookiecutter.project)}}"
 
 
 # ------------------------------------------------------------------------------------ the model

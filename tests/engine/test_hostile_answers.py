@@ -1,5 +1,6 @@
 """Thousands of hostile answers: each is refused, and nothing is on disk, or gives a sound project.
 
+They come in each way that cookiecutter has: on its command line, in a configuration file, in a replay file.
 The cases are the same in each run (hypothesis derives them from the test), so a failure can be repeated.
 Each project is read against Compose's own schema, and some of them by Compose.
 """
@@ -11,19 +12,23 @@ import functools
 import json
 import keyword
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import tomllib
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
 import yaml
+from cookiecutter.config import get_user_config
 from cookiecutter.exceptions import FailedHookException
 from cookiecutter.main import cookiecutter
 from hypothesis import HealthCheck, given, settings
@@ -75,11 +80,15 @@ def spoiled(good: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     return st.one_of(nasty, nasty, inside)
 
 
+QUESTIONS = json.loads((TEMPLATE / "cookiecutter.json").read_text())
+HIDDEN = [name for name in QUESTIONS if name.startswith("_") and name not in ("_extensions", "__prompts__")]
+not_text = st.none() | st.booleans() | st.integers() | st.lists(nasty, max_size=2) | st.just({"a": "b"})
+WAYS = ("command line", "configuration file", "replay file")
 ANSWERS = {
-    "project": (1000, st.fixed_dictionaries({"project": spoiled(GOOD_NAMES)})),
-    "private_index": (600, st.fixed_dictionaries({"private_index": spoiled(GOOD_URLS)})),
+    "project": (800, st.fixed_dictionaries({"project": spoiled(GOOD_NAMES)})),
+    "private_index": (450, st.fixed_dictionaries({"private_index": spoiled(GOOD_URLS)})),
     "private_packages": (
-        500,
+        400,
         st.fixed_dictionaries(
             {
                 "private_index": GOOD_URLS,
@@ -92,6 +101,18 @@ ANSWERS = {
         st.sampled_from(
             [name for name in CHOICES if len(CHOICES[name]) > 1 and not name.startswith("private")]
         ).flatmap(lambda name: st.fixed_dictionaries({name: nasty | st.sampled_from(CHOICES[name])})),
+    ),
+    "a hidden answer": (
+        350,
+        st.sampled_from(HIDDEN).flatmap(
+            lambda name: st.fixed_dictionaries({name: nasty | spoiled(GOOD_NAMES)})
+        ),
+    ),
+    "an answer that is no text": (
+        100,
+        st.sampled_from([*CHOICES, "project", *HIDDEN]).flatmap(
+            lambda name: st.fixed_dictionaries({name: not_text})
+        ),
     ),
 }
 COMPOSE_FILES = ("compose*.yaml", "docker/*.yaml", ".devcontainer/compose.yaml")
@@ -108,7 +129,9 @@ def counts(pytestconfig: pytest.Config) -> Iterator[Counter]:
 
 @pytest.mark.parametrize("question", ANSWERS)
 @pytest.mark.parametrize("share", [5, pytest.param(1, marks=pytest.mark.nightly)], ids=["a fifth", "all"])
-def test_a_hostile_answer_is_refused_or_harmless(engine, question, share, counts, tmp_path, monkeypatch):
+def test_a_hostile_answer_is_refused_or_harmless(
+    engine, question, share, counts, replay, tmp_path, monkeypatch
+):
     number, answers = ANSWERS[question]
     here = tmp_path / "here"
     here.mkdir()
@@ -121,19 +144,19 @@ def test_a_hostile_answer_is_refused_or_harmless(engine, question, share, counts
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
-    @given(answers)
-    def try_them(given_answers: dict[str, str | bool]) -> None:
+    @given(answers, st.sampled_from(WAYS))
+    def try_them(given_answers: dict[str, Any], way: str) -> None:
         folder = Path(tempfile.mkdtemp(dir=tmp_path))
         try:
-            project = made(folder, given_answers)
+            project = made(folder, given_answers, way, replay)
         except FailedHookException as refused:
             assert len(str(refused).splitlines()) == 1
-            assert "Nothing was written" in str(refused)
+            assert re.search(r"(Nothing|No project) was written", str(refused))
             assert str(refused).isprintable()
             assert len(str(refused)) < 400
             counts["refused by the template"] += 1
-        except ValueError as refused:  # cookiecutter's own, for what is none of its choices
-            assert question == "a choice", refused
+        except (ValueError, TypeError, AttributeError, IndexError) as refused:  # cookiecutter's own
+            assert question in ("a choice", "a hidden answer", "an answer that is no text"), refused
             counts["refused by cookiecutter"] += 1
         else:
             look_at(project)
@@ -148,14 +171,33 @@ def test_a_hostile_answer_is_refused_or_harmless(engine, question, share, counts
     try_them()
 
 
-def made(folder: Path, answers: dict[str, str | bool]) -> Path:
+@pytest.fixture(scope="module")
+def replay(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What cookiecutter keeps of the answers of a good project, to be replayed."""
+    folder = tmp_path_factory.mktemp("replay")
+    made(folder, {}, "command line", {})
+    [kept] = Path(get_user_config()["replay_dir"]).glob("*.json")
+    return json.loads(kept.read_text())
+
+
+def made(folder: Path, answers: dict[str, Any], way: str, replay: dict[str, Any]) -> Path:
     """Generate a project, without the hook: no answer is in that, and it takes longer than all the rest."""
     before = dict(sys.modules)
-    path = cookiecutter(
-        str(TEMPLATE), no_input=True, accept_hooks=False, extra_context=answers, output_dir=str(folder)
-    )
-    sys.modules.update(before)
-    return Path(path)
+    given = folder.parent / f"{folder.name}.json"
+    options: dict[str, Any] = {"no_input": True, "extra_context": answers}
+    if way == "configuration file":
+        settings_of_tests = {key: value for key, value in get_user_config().items() if key.endswith("_dir")}
+        given.write_text(yaml.safe_dump({**settings_of_tests, "default_context": answers}))
+        options = {"no_input": True, "config_file": str(given)}
+    elif way == "replay file":
+        given.write_text(json.dumps({**replay, "cookiecutter": {**replay["cookiecutter"], **answers}}))
+        options = {"replay": str(given)}
+    try:
+        with warnings.catch_warnings(action="ignore"):  # cookiecutter's, of a default that is no choice
+            return Path(cookiecutter(str(TEMPLATE), accept_hooks=False, output_dir=str(folder), **options))
+    finally:
+        given.unlink(missing_ok=True)
+        sys.modules.update(before)
 
 
 def look_at(project: Path) -> None:

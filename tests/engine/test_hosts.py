@@ -77,7 +77,6 @@ HOSTS = {
         options=["--env=USER_ID=1234", "--env=GROUP_ID=5678"],
     ),
     "a read-only project": Host("1234:5678", "1234:5678", "", EVERYTHING - {"/code"}, mount=":ro"),
-    "USER_ID=0": Host("1234:5678", "0:0", "", EVERYTHING - {"/code"}, options=["--env=USER_ID=0"]),
     "ids of 2^31-2": Host(HIGHEST, HIGHEST, HIGHEST),
     "a project on another file system": Host("1234:5678", "1234:5678", "1234:5678", other_file_system=True),
     "--user 1234:5678": Host("1234:5678", "1234:5678", "1234:5678", options=["--user=1234:5678"]),

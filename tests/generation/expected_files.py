@@ -13,6 +13,7 @@ ALWAYS = """
 .vscode/launch.json
 LICENSE
 README.md
+compose.guarded.yaml
 compose.yaml
 docker/Dockerfile
 docker/accelerator-cpu.yaml

@@ -15,7 +15,7 @@ from tests.conftest import TEMPLATE, BakedProject, run_cookiecutter
 from tests.generation.conftest import CHOICES, COMBINATIONS, contents, each_answer_once, sentence
 from tests.generation.expected_files import expected_files
 
-SOURCE = TEMPLATE / "{{cookiecutter.project}}"
+SOURCE = TEMPLATE / "{{checked(cookiecutter.project)}}"
 VARIANTS = TEMPLATE / "templates"
 BINARY = {".onnx", ".png"}
 TITLES = {

@@ -20,7 +20,7 @@ from tests.conftest import TEMPLATE, BakedProject
 PROGRAMS = Path(sysconfig.get_path("scripts"))
 SCHEMA = [sys.executable, "-m", "check_jsonschema"]
 RUFF = [sys.executable, "-m", "ruff"]
-WORKFLOW = next((TEMPLATE / "{{cookiecutter.project}}/.github/workflows").iterdir()).read_text()
+WORKFLOW = next((TEMPLATE / "{{checked(cookiecutter.project)}}/.github/workflows").iterdir()).read_text()
 PIN = re.search(r"@[0-9a-f]{40} # v[\d.]+", WORKFLOW)[0]
 
 

@@ -119,7 +119,7 @@ def test_a_token_may_read_and_two_jobs_write_one_thing_each():
 
 def test_the_token_of_a_generated_workflow_may_only_read():
     """SECURITY.md promises it; zizmor passes `contents: write` in a workflow of one job."""
-    (generated,) = (TEMPLATE / "{{cookiecutter.project}}/.github/workflows").iterdir()
+    (generated,) = (TEMPLATE / "{{checked(cookiecutter.project)}}/.github/workflows").iterdir()
     granted = re.findall(r"(?m)^ *permissions:.*\n((?: +[\w-]+: \w+\n)+)", generated.read_text())
 
     assert [text.split() for text in granted] == [["contents:", "read"]]
@@ -127,7 +127,7 @@ def test_the_token_of_a_generated_workflow_may_only_read():
 
 def test_a_generated_workflow_pins_what_ours_pin():
     """Dependabot renews ours; the file of the template it cannot find."""
-    (generated,) = (TEMPLATE / "{{cookiecutter.project}}/.github/workflows").iterdir()
+    (generated,) = (TEMPLATE / "{{checked(cookiecutter.project)}}/.github/workflows").iterdir()
     ours = {match.groups() for file in WORKFLOWS for match in PIN.finditer(file.read_text())}
     theirs = {match.groups() for match in PIN.finditer(generated.read_text())}
 

@@ -110,7 +110,7 @@ def test_where_both_changed_the_same_line_both_are_there_to_choose_from(template
 @pytest.mark.parametrize("own_check", [True, False], ids=["with a check of its own", "unchanged"])
 def test_the_former_doctor_py_goes_unless_its_owner_changed_it(template, request, own_check):
     """It became docker/doctor/; the next build stops at a file that is left (tests/engine/test_doctor.py)."""
-    former = template.path / "{{cookiecutter.project}}/docker/doctor.py"
+    former = template.path / "{{checked(cookiecutter.project)}}/docker/doctor.py"
     former.write_text("CHECKS = [\n]\n")
     template.commit("As it was")
     template.git("tag", "--force", "v1")
@@ -178,7 +178,7 @@ def test_cruft_writes_what_cookiecutter_writes(template, tmp_path):
 
 def move_on(template: Repository) -> None:
     """Commit a next version, which changes files, a filter and a default."""
-    inside = "{{cookiecutter.project}}"
+    inside = "{{checked(cookiecutter.project)}}"
     template.edit(f"{inside}/compose.yaml", "stop_grace_period: 30s", "stop_grace_period: 60s")
     template.edit(f"{inside}/pyproject.toml", "line-length = 100", "line-length = 120")
     packages = template.path / inside / "docker/apt-packages.txt"

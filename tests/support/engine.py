@@ -39,7 +39,7 @@ IMAGES = (
     "vsc-capy-*",
 )
 OURS = re.compile(
-    r"capy-(test|index|copy|first|ci|dev|env-[a-z-]+?)(-devcontainer-[a-z]+)?(-gw\d+)?(-\d+)?(-ray(-local)?)?_default"
+    r"capy-(test|index|copy|first|ci|dev|env-[a-z-]+?)(-devcontainer-[a-z]+|-guarded)?(-gw\d+)?(-\d+)?(-ray(-local)?)?_default"
 )
 BUILD_CACHE = "12GB"  # each run of the tests adds some 4 GB
 INDEX = ("PYPI_ACCOUNT", "PYPI_PASSWORD", "PYPI_TRUSTED_HOST", "PUBLIC_INDEX_URL", "PIP_CONF", "NETRC")

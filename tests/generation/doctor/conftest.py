@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import TEMPLATE
 
-DOCKER = TEMPLATE / "{{cookiecutter.project}}" / "docker"
+DOCKER = TEMPLATE / "{{checked(cookiecutter.project)}}" / "docker"
 
 with pytest.MonkeyPatch.context() as patch:
     patch.syspath_prepend(DOCKER)

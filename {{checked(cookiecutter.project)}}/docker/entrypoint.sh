@@ -14,7 +14,7 @@ trap 'exit 143' TERM
 case :$PATH: in *:/opt/venv/bin:*) path=$PATH ;; *) path=/opt/venv/bin:$PATH ;; esac
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 
-die() { printf 'entrypoint: %s' "$2" | /usr/bin/tr '\n' ' ' >&2; echo >&2; exit "$1"; }
+die() { printf 'entrypoint: %s' "$2" | LC_ALL=C /usr/bin/tr '\000-\037\177' ' ' >&2; echo >&2; exit "$1"; }
 
 check_id() {  # gosu knows ids up to 2^31-1
     case $2 in
@@ -24,17 +24,27 @@ check_id() {  # gosu knows ids up to 2^31-1
     die 64 "$1=$2 is not an id from 0 to 2147483647; take the output of 'id -u' and 'id -g', or leave it unset"
 }
 
+refuse_root() {  # a line that code wrote to .env must not make the next run root, or of root's group, on what is mounted
+    case $uid:${owner% *} in 0:0) ;; 0:*) chosen=USER_ID ;; esac
+    case $gid:${owner#* } in 0:0) ;; 0:*) chosen=${chosen:-GROUP_ID} ;; esac
+    [ "${chosen:-}" ] || return 0
+    # Whoever adds CAP_DAC_OVERRIDE, with --cap-add or a plain `docker run`, wants it.
+    while read -r key bits _; do [ "$key" != CapEff: ] || break; done < /proc/self/status
+    [ $((0x$bits & 2)) = 0 ] || return 0
+    die 64 "$chosen=0 works in a folder of root's alone. Remove it from .env and your shell; a root shell, once: docker compose run --rm --cap-add ALL -e USER_ID=0 app"
+}
+
 choose_ids() {  # sets uid and gid: USER_ID and GROUP_ID, else the owner of /code
     check_id USER_ID "${USER_ID:-0}"
     check_id GROUP_ID "${GROUP_ID:-0}"
-    owner=$(stat -c '%u %g' /code)
+    owner=$(stat -c '%u %g' "${OWNER_FROM:-/code}")
     uid=${USER_ID:-${owner% *}}
     gid=${GROUP_ID:-${owner#* }}
     # Group 0 opens root's files on the host: it has to be asked for.
     [ "$gid" != 0 ] || [ "${GROUP_ID:-}" ] || gid=$uid
     # A rootless engine's root is the host user; every other id would be a stranger to /code.
     read -r inside outside _ < /proc/self/uid_map
-    [ "$inside $outside" != '0 0' ] || return 0
+    [ "$inside $outside" != '0 0' ] || { refuse_root; return 0; }
     case ${owner% *} in
         0) uid=0 ;;
         65534) echo 'entrypoint: this engine cannot act as the owner of /code, so your files can be read at most.' \
@@ -82,6 +92,12 @@ settle() {  # a name and a home: torch and Ray call getpass.getuser() while they
 
 mounted() { while read -r _ _ _ _ target _; do [ "$target" != "$1" ] || return 0; done < /proc/self/mountinfo; return 1; }
 
+mounted_from() {  # whether the folder mounted at $2 is called $1, or is a file system of its own
+    while read -r _ _ _ root target _; do
+        [ "$target" != "$2" ] || case $root in / | */"$1") return 0 ;; *) return 1 ;; esac
+    done < /proc/self/mountinfo
+}
+
 keep_home() {  # instead of the image's: in /cache, so that what packages keep below ~ outlives the container
     [ "${HOME:-$1}" = "$1" ] && mounted /cache || return 0
     kept=/cache/home-$user  # with compiled code in it, so closed to other users
@@ -92,7 +108,7 @@ keep_home() {  # instead of the image's: in /cache, so that what packages keep b
 }
 
 write_lock() {  # the lock file of the image's build, for a project without one: the next machine gets the same packages
-    [ -w . ] && /usr/bin/cmp -s pyproject.toml /opt/pyproject.toml || return 0
+    [ -w . ] && [ -z "${OWNER_FROM:-}" ] && /usr/bin/cmp -s pyproject.toml /opt/pyproject.toml || return 0
     new=$(/usr/bin/mktemp .uv.lock.XXXXXX) || return 0
     if /usr/bin/cp /opt/uv.lock "$new" && /usr/bin/chmod 644 "$new" && /usr/bin/mv -nT "$new" uv.lock && [ ! -e "$new" ]; then
         echo 'entrypoint: wrote uv.lock, the versions in this image; commit it, so that every machine has them' >&2
@@ -124,6 +140,15 @@ run() {
     [ ! -e "$1" ] || die 126 "$1 is neither a .py file nor executable; try: chmod +x $1"
     die 127 "$1: no such command, and no such file in $PWD (your project folder is mounted at /code)"
 }
+
+# What code in an earlier container may have planted. compose.yaml hands over CACHE_DIR, empty where nobody set it.
+if [ "${CACHE_DIR-unset}" = '' ] && [ -L /code/.cache ]; then
+    die 64 ".cache is a symlink, and could lead anywhere. Replace it by a folder, or set CACHE_DIR in .env to the folder it stands for"
+fi
+if [ "${OWNER_FROM:-}" ] && ! mounted_from outputs "$OWNER_FROM"; then
+    die 64 "outputs is a symlink, and could lead anywhere. Replace it by a folder: mkdir outputs"
+fi
+unset CACHE_DIR
 
 # The kernel's own word, and no process: `id` is one, and no folder is sure to be root's (userns-remap).
 while read -r key user _; do [ "$key" != Uid: ] || break; done < /proc/self/status

@@ -1,0 +1,165 @@
+"""compose.guarded.yaml: what code in a container does to its host, it does not do there.
+
+Each attack succeeds in the normal service, which has the project's folder as a bind mount.
+"""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import BakedProject
+from tests.generation.conftest import contents
+from tests.support.engine import change_owner
+
+NORMAL = ("docker", "compose", "run", "--rm", "app")
+GUARDED = ("docker", "compose", "--file", "compose.guarded.yaml", "run", "--rm", "app")
+PASSWORD = "a-password-of-the-host"
+SECRETS = (".env", ".git/config", ".cache/huggingface/token")
+HOST_RUNS = {
+    "the settings of the next run": "open('.env', 'a').write('USER_ID=0\\nCACHE_DIR=/\\n')",
+    "the cache as a symlink": "shutil.rmtree('.cache'); os.symlink('/', '.cache')",
+    "an override of Compose's": "open('compose.override.yaml', 'w').write('services: {app: {user: root}}')",
+    "a git hook": "open('.git/hooks/pre-commit', 'w').write('touch pwned')",
+    "what VS Code runs": "open('docker/write-env.sh', 'a').write('touch pwned')",
+    "the dev container": "open('.devcontainer/devcontainer.json', 'w').write('{}')",
+    "the guard itself": "open('compose.guarded.yaml', 'w').write('services: {app: {image: x}}')",
+    "the outputs as a symlink": "os.rename('outputs', 'o'); os.symlink('.git/hooks', 'outputs')",
+}
+HOG = """
+import os, time
+made = 0
+try:
+    while made < 300:
+        if os.fork() == 0:
+            time.sleep(10)
+            os._exit(0)
+        made += 1
+except BlockingIOError:
+    pass
+print('processes:', made, flush=True)
+os.kill(-1, 9)
+"""
+
+
+@pytest.fixture
+def victim(light: BakedProject, image: str, tmp_path: Path) -> Iterator[BakedProject]:
+    """A project of uid 1234 with secrets, a git repository and results in it."""
+    project = BakedProject(Path(shutil.copytree(light.path, tmp_path / light.path.name)))
+    for name in (*SECRETS, ".git/hooks/README", "outputs/earlier"):
+        (project.path / name).parent.mkdir(parents=True, exist_ok=True)
+        with (project.path / name).open("a") as file:
+            file.write(f"# {PASSWORD}\n")
+    change_owner(project.path, 1234, 5678, image)
+    yield project
+    change_owner(project.path, 0, 0, image)
+
+
+@pytest.mark.parametrize("attack", HOST_RUNS.values(), ids=HOST_RUNS)
+def test_nothing_that_the_host_runs_or_reads_can_be_changed(victim, attack):
+    before = host_files(victim)
+
+    guarded = run(victim, GUARDED, f"import os, shutil\n{attack}")
+    after = host_files(victim)
+    normal = run(victim, NORMAL, f"import os, shutil\n{attack}")
+
+    assert after == before, guarded
+    assert host_files(victim) != before, normal  # the attack is one
+
+
+def test_no_secret_of_the_project_and_no_capability_is_there(victim):
+    read = (
+        "import pathlib\nfor path in [*pathlib.Path('/code').rglob('*'), *pathlib.Path('/cache').rglob('*'), "
+        "*pathlib.Path('/run/secrets').glob('[!c]*')]:\n"
+        "    if path.is_file() and not path.is_relative_to('/code/outputs'): print(path.read_bytes())\n"
+        "print(open('/proc/self/status').read())"
+    )
+
+    guarded = run(victim, GUARDED, read)
+
+    assert PASSWORD not in guarded
+    assert "CapEff:\t0000000000000000" in guarded
+    assert "NoNewPrivs:\t1" in guarded
+    assert run(victim, NORMAL, read).count(PASSWORD) >= len(SECRETS)
+
+
+def test_there_is_no_network_unless_it_is_asked_for(victim, listener):
+    guarded = run(victim, GUARDED, listener)
+
+    assert "Error" in guarded and "connected" not in guarded
+    assert "connected" in run(victim, GUARDED, listener, NETWORK="host")
+    assert "connected" in run(victim, NORMAL, listener)
+
+
+@pytest.fixture
+def listener() -> Iterator[str]:
+    """Code that connects to a server of the host, which is there."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = ("127.0.0.1", server.getsockname()[1])
+        yield f"import socket\nsocket.create_connection({address}, 3)\nprint('conn' + 'ected')"
+
+
+def test_a_fork_bomb_stops_at_the_limit(victim):
+    limited = run(victim, GUARDED, HOG, PIDS_LIMIT="60")
+    free = run(victim, NORMAL, HOG)
+
+    assert 30 < int(limited.partition("processes: ")[2].split()[0]) < 60
+    assert "processes: 300\n" in free
+
+
+def test_what_it_writes_to_outputs_is_the_owner_s(victim):
+    run(victim, GUARDED, "open('outputs/new', 'w').write('made')")
+
+    made = victim.path / "outputs/new"
+    assert made.read_text() == "made"
+    assert (made.stat().st_uid, made.stat().st_gid) == (1234, 5678)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        pytest.param(lambda outputs: None, "bind source path does not exist", id="there are none"),
+        pytest.param(
+            lambda outputs: outputs.symlink_to(".git/hooks"),
+            "entrypoint: outputs is a symlink",
+            id="a symlink",
+        ),
+    ],
+)
+def test_outputs_that_are_no_folder_are_refused_before_anything_runs(
+    victim, spoil: Callable[[Path], None], said
+):
+    outputs = victim.path / "outputs"
+    shutil.rmtree(outputs)
+    spoil(outputs)
+    before = contents(victim.path)
+
+    done = run(victim, GUARDED, "open('outputs/pre-commit', 'w').write('touch pwned')")
+
+    assert said in done
+    before["script.py"] = (victim.path / "script.py").read_bytes()
+    assert contents(victim.path) == before
+
+
+def host_files(project: BakedProject) -> dict[str, bytes | str | None]:
+    """Return what the host has of a project: files with their bytes, symlinks with where they lead."""
+    return {
+        path.relative_to(project.path).as_posix(): str(path.readlink())
+        if path.is_symlink()
+        else path.read_bytes()
+        if path.is_file()
+        else None
+        for path in project.path.rglob("*")
+        if path.name != "script.py"
+    }
+
+
+def run(project: BakedProject, service: tuple[str, ...], code: str, **settings: str) -> str:
+    """Run `code` as script.py in a service of the project, and return all that was printed."""
+    (project.path / "script.py").write_text(code)
+    done = project.run(*service, "script.py", **settings)
+    return done.stdout + done.stderr

@@ -1,0 +1,62 @@
+"""What code in one container leaves for the next one: it makes no root, and mounts no other folder as /cache."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import BakedProject
+from tests.support.engine import change_owner
+
+APP = ("docker", "compose", "run", "--rm", "app")
+ROOT = ("docker", "compose", "run", "--rm", "--cap-add", "ALL", "-e", "USER_ID=0", "app")
+
+
+@pytest.fixture
+def project(light: BakedProject, image: str, tmp_path: Path):
+    """A project of uid 1234, which shares the image of `light`."""
+    copy = BakedProject(Path(shutil.copytree(light.path, tmp_path / light.path.name)))
+    change_owner(copy.path, 1234, 5678, image)
+    yield copy
+    change_owner(copy.path, 0, 0, image)
+
+
+@pytest.mark.parametrize("name", ["USER_ID", "GROUP_ID"])
+def test_a_line_in_env_makes_nobody_root_with_a_folder_of_the_host(project, tmp_path, name):
+    """CACHE_DIR may name any folder: root would write what is root's there, without any capability."""
+    (tmp_path / "of-root").mkdir(mode=0o770)
+    plant = f"open('.env', 'a').write('{name}=0\\nCACHE_DIR={tmp_path}/of-root\\n')"
+    assert project.run(*APP, "python", "-c", plant).returncode == 0
+
+    done = project.run(*APP, "touch", "/cache/pwned")
+
+    assert [*(tmp_path / "of-root").iterdir()] == []
+    assert done.returncode == 64
+    assert f"entrypoint: {name}=0 works in a folder of root's alone. Remove it from .env" in done.stderr
+
+
+def test_a_root_shell_that_is_asked_for_on_the_command_line_is_given(project):
+    done = project.run(*ROOT, "id", "-u")
+
+    assert (done.returncode, done.stdout) == (0, "0\n"), done.stderr
+
+
+def test_a_cache_that_became_a_symlink_is_refused_unless_it_is_a_setting(project, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir(mode=0o777)
+    elsewhere.chmod(0o777)
+    plant = f"import os, shutil; shutil.rmtree('.cache'); os.symlink('{elsewhere}', '.cache')"
+    assert project.run(*APP, "python", "-c", plant).returncode == 0
+
+    refused = project.run(*APP, "touch", "/cache/pwned")
+    typed = project.run(
+        *APP, "sh", "-c", 'touch /cache/wanted; echo "${CACHE_DIR-none}"', CACHE_DIR=str(elsewhere)
+    )
+
+    assert refused.returncode == 64
+    assert "entrypoint: .cache is a symlink, and could lead anywhere." in refused.stderr
+    assert not (elsewhere / "pwned").exists()
+    assert (typed.returncode, typed.stdout) == (0, "none\n"), typed.stderr
+    assert (elsewhere / "wanted").exists()
