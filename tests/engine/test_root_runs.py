@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 
@@ -15,6 +16,8 @@ import yaml
 from python_on_whales import Container, DockerClient
 
 from tests.support.engine import change_owner
+from tests.support.stand_ins import build_image
+from tests.support.workers import CHECKOUT
 
 UID, GID = 1234, 5678
 NAMES = "apt-get bash cat doctor entrypoint env grep id ldconfig python python3 sed sh stat uv which"
@@ -121,3 +124,39 @@ def test_docker_exec_with_the_entrypoint_is_the_user_with_the_environment(job):
     uid, gid, path, home = json.loads(output)
     assert (uid, gid, home) == (UID, GID, "/home/app")
     assert path.startswith("/opt/venv/bin:/usr/local/")
+
+
+def test_ldconfig_lets_no_library_of_a_job_into_a_program_of_root(light_image, bake, tmp_path):
+    """apt-get starts it, and so does NVIDIA's container toolkit, at each start of a container with a GPU.
+
+    The environment `full` has links to the packages' CUDA libraries, for ONNX Runtime; here, to one of them.
+    """
+    dockerfile = bake(environment="full").read("docker/Dockerfile")
+    [step] = set(
+        re.findall(
+            r"^RUN mkdir /usr/local/lib/nvidia.*(?:\n .*)*(?:\nENV LD_LIBRARY_PATH.*)?", dockerfile, re.M
+        )
+    )
+    folder = "/opt/venv/lib/nvidia/cublas/lib"
+    install = f"RUN mkdir -p {folder} && umask 0 && touch {folder}/libcublas.so.13 && chmod a+w {folder}"
+    image = build_image(f"FROM {light_image}\n{install}\n{step}\n", f"capy-env-links{CHECKOUT}")
+    look = "import zlib; print([line.split()[-1] for line in open('/proc/self/maps')"
+    look += " if 'libz' in line or 'venv' in line][0])"
+    job = f"rm {folder}/* && cp -L /lib/*-linux-gnu/libz.so.1 {folder}/libcublas.so.13 && exec sleep 600"
+    command = ["docker", "run", "--detach", "--env=USER_ID=1234", image, "sh", "-c", job]
+    container = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    try:
+
+        def exec_(*words: str) -> str:
+            return subprocess.run(
+                ["docker", "exec", container, *words], check=True, capture_output=True, text=True
+            ).stdout
+
+        exec_("sh", "-c", f"until [ -s {folder}/libcublas.so.13 ]; do sleep 0.1; done; sleep 0.3; ldconfig")
+        opened = exec_("/usr/bin/python3", "-I", "-c", "import ctypes; ctypes.CDLL('libcublas.so.13')")
+        loaded = exec_("/usr/bin/python3", "-I", "-c", look)
+    finally:
+        subprocess.run(["docker", "rm", "--force", container], check=True, capture_output=True)
+
+    assert opened == ""  # it is found, as ONNX Runtime finds it
+    assert loaded.startswith("/usr/lib/")
