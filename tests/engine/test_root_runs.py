@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 import yaml
-from python_on_whales import Container, DockerClient
+from python_on_whales import DockerClient
 
 from tests.support.engine import change_owner
 from tests.support.stand_ins import build_image
@@ -52,7 +52,7 @@ COMMANDS = [
 
 
 @pytest.fixture(scope="module")
-def job(docker: DockerClient, image, built, tmp_path_factory) -> Iterator[Container]:
+def job(docker: DockerClient, image, built, tmp_path_factory) -> Iterator[str]:
     """A container with compose.yaml's rights, whose job has planted its programs as an ordinary user."""
     code = tmp_path_factory.mktemp("job")
     (code / "program").write_text(PROGRAM)
@@ -63,21 +63,21 @@ def job(docker: DockerClient, image, built, tmp_path_factory) -> Iterator[Contai
     rights = {"cap_drop": app["cap_drop"], "cap_add": app["cap_add"], "security_options": app["security_opt"]}
     container = docker.run(image, ["/bin/sh", "-c", JOB], volumes=[(code, "/code")], detach=True, **rights)
     try:
-        by_root(container, "/bin/sh", "-c", "until [ -e /tmp/ready ]; do /usr/bin/sleep 0.1; done")
-        yield container
+        by_root(container.id, "/bin/sh", "-c", "until [ -e /tmp/ready ]; do /usr/bin/sleep 0.1; done")
+        yield container.id
     finally:
         container.remove(force=True)
         change_owner(code, os.getuid(), os.getgid(), image)
 
 
-def by_root(container: Container, *words: str) -> str:
+def by_root(container: str, *words: str) -> str:
     """Run a command as `docker exec` does; return its output."""
-    command = ["docker", "exec", container.id, *words]
+    command = ["docker", "exec", container, *words]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     return done.stdout + done.stderr
 
 
-def planted(container: Container, *command: str) -> tuple[set[tuple[str, ...]], str]:
+def planted(container: str, *command: str) -> tuple[set[tuple[str, ...]], str]:
     """Return what ran of what was planted, with the uid before it, and the output of the command."""
     by_root(container, "/usr/bin/truncate", "--size=0", "/tmp/planted")
     output = by_root(container, *command)
@@ -146,17 +146,16 @@ def test_ldconfig_lets_no_library_of_a_job_into_a_program_of_root(light_image, b
     command = ["docker", "run", "--detach", "--env=USER_ID=1234", image, "sh", "-c", job]
     container = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
     try:
-
-        def exec_(*words: str) -> str:
-            return subprocess.run(
-                ["docker", "exec", container, *words], check=True, capture_output=True, text=True
-            ).stdout
-
-        exec_("sh", "-c", f"until [ -s {folder}/libcublas.so.13 ]; do sleep 0.1; done; sleep 0.3; ldconfig")
-        opened = exec_("/usr/bin/python3", "-I", "-c", "import ctypes; ctypes.CDLL('libcublas.so.13')")
-        loaded = exec_("/usr/bin/python3", "-I", "-c", look)
+        by_root(
+            container, "sh", "-c", f"until [ -s {folder}/libcublas.so.13 ]; do sleep 0.1; done; sleep 0.3"
+        )
+        by_root(container, "ldconfig")
+        loaded = by_root(container, "/usr/bin/python3", "-I", "-c", look)
+        opened = by_root(
+            container, "/usr/bin/python3", "-I", "-c", "import ctypes; ctypes.CDLL('libcublas.so.13')"
+        )
     finally:
         subprocess.run(["docker", "rm", "--force", container], check=True, capture_output=True)
 
-    assert opened == ""  # it is found, as ONNX Runtime finds it
     assert loaded.startswith("/usr/lib/")
+    assert opened == ""  # and ONNX Runtime finds what it looks for
