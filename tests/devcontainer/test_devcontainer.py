@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.conftest import generate
-from tests.devcontainer.conftest import opened
+from tests.devcontainer.conftest import opened, up
 from tests.support.index_server import package_index
 from tests.support.light_project import empty
 
@@ -54,6 +54,8 @@ def test_the_tools_that_the_settings_name_are_there(dev):
     settings = json.loads(dev.project.read(".devcontainer/devcontainer.json"))
     python = settings["customizations"]["vscode"]["settings"]["python.defaultInterpreterPath"]
 
+    assert dev.execute("which", "python") == python
+    assert dev.execute("id", "-G") == str(dev.user.gid)  # not root's group
     versions = dev.execute(python, "-c", "import debugpy, ipykernel, pytest, capy_dev; print('all there')")
 
     assert versions == "all there"
@@ -69,6 +71,38 @@ def test_packages_can_be_added_to_the_environment(dev):
     path = dev.execute("python", "-c", "import numpy, pathlib; print(pathlib.Path(numpy.__file__).parent)")
 
     dev.execute("touch", f"{path}/written-by-its-user")
+
+
+PLANTED = """#!/bin/sh
+echo "$(/usr/bin/id -u) ${0##*/}" >> /tmp/planted
+exec "$(PATH=/usr/sbin:/usr/bin; command -v "${0##*/}")" "$@"
+"""
+NAMES = "bash cat chmod chown cp env getent grep id mkdir mv rm sed sh stat tar test touch tr uname wget"
+
+
+def test_opening_it_again_runs_nothing_as_root_that_a_job_has_planted(dev):
+    """The client does some things as root, by names alone: mkdir, for one."""
+    (dev.project.path / "planted").write_text(PLANTED)
+    plant = f"umask 0; touch /tmp/planted; for name in {NAMES}; do cp planted /opt/venv/bin/$name; done"
+    dev.execute("sh", "-c", f"{plant}; chmod 755 $(printf '/opt/venv/bin/%s ' {NAMES})")
+
+    again = up(dev.user, dev.project)
+    by_root = subprocess.run(
+        [
+            "docker",
+            "exec",
+            again.started["containerId"],
+            "sh",
+            "-lc",
+            "mkdir -p /tmp/made; cat /etc/hostname",
+        ],
+        check=True,
+    )
+    ran = dev.execute("/bin/cat", "/tmp/planted").splitlines()
+    dev.execute("/bin/sh", "-c", f"/bin/rm $(printf '/opt/venv/bin/%s ' {NAMES}) planted")
+
+    assert by_root.returncode == 0
+    assert {line.split()[0] for line in ran} == {str(dev.user.uid)}  # a terminal has them
 
 
 def test_docker_compose_in_the_same_folder_leaves_it_alone(dev):

@@ -51,7 +51,9 @@ def build(project: BakedProject, public: PackageIndex) -> str:
 def installed(project: BakedProject) -> str:
     """Return the version that the image has."""
     code = "import in_house_package; print(in_house_package.VERSION)"
-    return project.run("docker", "run", "--rm", "--entrypoint", "python", IMAGE, "-c", code).stdout.strip()
+    return project.run(
+        "docker", "run", "--rm", "--entrypoint", "/opt/venv/bin/python", IMAGE, "-c", code
+    ).stdout.strip()
 
 
 def locked(project: BakedProject) -> str:

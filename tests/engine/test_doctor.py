@@ -38,7 +38,7 @@ def broken(nvidia_image) -> Iterator[Callable[[str], str]]:
         names.append(image_of("capy-env-broken", str(len(names))))
         cache = "--mount=type=cache,id=uv,target=/cache/uv"
         step = f"RUN --mount=type=secret,id=ca {cache} {command}"
-        build_image(f'FROM {IMAGE}\nSHELL ["/bin/bash", "-euc"]\n{step}\n', names[-1])
+        build_image(f'FROM {IMAGE}\nENV {PATH}\nSHELL ["/bin/bash", "-euc"]\n{step}\n', names[-1])
         return names[-1]
 
     yield make
@@ -47,6 +47,7 @@ def broken(nvidia_image) -> Iterator[Callable[[str], str]]:
 
 # What is wrong, how it comes about, the check that must name it, and the words that it must use.
 # In the project's folder uv takes what the line says, and the doctor looks at once.
+PATH = "PATH=/opt/venv/bin:$PATH"  # so root of a build may use uv
 ANYWHERE = "cd / && UV_WITHOUT_DOCTOR=1"
 BROKEN_IMAGES = {
     "cuDNN is missing": ("rm /usr/local/cuda/lib64/libcudnn* && ldconfig", "libraries", "libcudnn.so.9"),

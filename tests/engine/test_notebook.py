@@ -9,8 +9,10 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 from urllib.error import URLError
+from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import pytest
@@ -109,18 +111,18 @@ def test_without_the_token_nothing_opens(notebook, browser, path, token):
 
 
 def test_the_curves_of_the_training_show(notebook, browser, pytestconfig, tmp_path):
-    address = f"http://127.0.0.1:{setting(notebook, 'TENSORBOARD_PORT')}"
+    address = link(notebook, "tensorboard")
     wait_for(address)
 
     page = browser.new_page(viewport={"width": 1280, "height": 800})
-    page.goto(f"{address}/?darkMode=false#timeseries")
+    page.goto(f"{address}?darkMode=false#timeseries")
     expect(page.get_by_text("loss", exact=True).first).to_be_visible(timeout=60_000)
     expect(page.locator("line-chart").first).to_be_visible(timeout=60_000)
     page.wait_for_timeout(3000)  # the line is drawn after its axes
     keep(page, "curves.png", pytestconfig, tmp_path)
     page.close()
 
-    scalars = json.load(urlopen(f"{address}/data/plugin/scalars/scalars?tag=loss&run=curves", timeout=20))
+    scalars = json.load(urlopen(f"{address}data/plugin/scalars/scalars?tag=loss&run=curves", timeout=20))
     assert [step for _, step, _ in scalars] == [1, 2, 3, 4, 5]
 
 
@@ -134,22 +136,33 @@ def test_only_this_machine_reaches_it(notebook, service):
     assert {place["HostIp"] for place in published} == {"127.0.0.1"}
 
 
-def link(project: BakedProject) -> str:
-    """Return the link that JupyterLab prints, waiting for it."""
+@pytest.mark.parametrize("service", ["jupyter", "tensorboard"])
+@pytest.mark.parametrize("host", ["rebound.example.com", "127.0.0.1.example.com", "192.0.2.1"])
+def test_a_web_page_whose_name_got_this_address_reads_nothing(notebook, service, host):
+    """DNS rebinding: for the browser the page and the service are one site, and it knows no link."""
+    opened = link(notebook, service)
+    wait_for(opened)
+    port = urlsplit(opened).port
+    for path in ("/", "/lab", "/api", "/data/runs", "/data/environment", "/data/plugin/scalars/tags"):
+        connection = HTTPConnection("127.0.0.1", port, timeout=20)
+        connection.request("GET", path, headers={"Host": f"{host}:{port}"})
+
+        # JupyterLab sends / on to /lab, whoever asks
+        assert connection.getresponse().status in (403, 404, *[302] * (path == "/")), path
+
+
+def link(project: BakedProject, service: str = "jupyter") -> str:
+    """Return the link that JupyterLab or TensorBoard prints, waiting for it."""
     found: list[str] = []
+    form = r"lab\?token=\w+" if service == "jupyter" else r"[\w-]+/"
 
     def printed() -> bool:
-        logs = project.run("docker", "compose", "logs", "jupyter").stdout
-        found[:] = re.findall(r"http://127\.0\.0\.1:\d+/lab\?token=\w+", logs)
+        logs = project.run("docker", "compose", "logs", service).stdout
+        found[:] = re.findall(rf"http://127\.0\.0\.1:\d+/{form}", logs)
         return bool(found)
 
     wait_until(printed)
     return found[-1]
-
-
-def setting(project: BakedProject, name: str) -> str:
-    """Return a setting of .env."""
-    return re.search(rf"^{name}=(.*)$", project.read(".env"), re.MULTILINE)[1]
 
 
 def keep(page, name: str, config: pytest.Config, folder: Path) -> None:

@@ -200,7 +200,7 @@ def test_a_build_has_the_package_and_the_password_is_nowhere(attempt, index, lea
     tried.build()
 
     assert tried.code == 0, tried.log
-    version = output("docker", "run", "--rm", "--entrypoint", "python", IMAGE, "-c", WHICH)
+    version = output("docker", "run", "--rm", "--entrypoint", "/opt/venv/bin/python", IMAGE, "-c", WHICH)
     assert version.decode().strip() == "1.0"
     assert len(tried.builds) == 1
     found = places(tried.project, IMAGE, tried.log, tried.builds, password, tried.own)

@@ -62,6 +62,34 @@ print("MEASURED", json.dumps({
     "bytes": 400e6 / measure(workers, 40, 0, 10_000_000),
 }))
 """
+# A job that puts a program in the place of the environment's Python, until two health checks have been.
+REPLACE = """
+import pathlib, time
+program, ran = pathlib.Path("/opt/venv/bin/python3"), pathlib.Path("/tmp/ran")
+ran.touch(0o666)
+ran.chmod(0o666)
+program.unlink()
+program.write_text('#!/bin/sh\\nid -u >> /tmp/ran\\nexec /opt/venv/bin/python "$@"\\n')
+program.chmod(0o755)
+time.sleep(8)
+program.unlink()
+program.symlink_to("python")
+print("AS ROOT", "0" in ran.read_text().split())
+"""
+# The ports that this machine opens to others, as far as they answer a request for a page without a token.
+ANSWERS = """
+import pathlib, socket, urllib.request
+lines = [line.split() for name in ("tcp", "tcp6") for line in pathlib.Path(f"/proc/net/{name}").open()]
+listening = {int(words[1].split(":")[1], 16) for words in lines if words[3] == "0A"}
+address = socket.gethostbyname(socket.gethostname())
+for port in sorted(listening):
+    for page in ("/metrics", "/"):
+        try:
+            answer = urllib.request.urlopen(f"http://{address}:{port}{page}", timeout=3)
+        except Exception:  # it refuses, or speaks no HTTP
+            continue
+        print(page, port, answer.status)
+"""
 # As Kubernetes starts it: a root that nobody may write, nothing of root's, a user unknown to the image.
 KUBERNETES = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges")
 VOLUMES = ("--tmpfs=/tmp", "--tmpfs=/data:mode=1777", "--shm-size=6g")
@@ -95,7 +123,7 @@ class Cluster:
 
     def on_head(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run a command in the head's container, as the user."""
-        return self.project.run("docker", "exec", "--user", "app", self.container("ray-head"), *command)
+        return self.project.run("docker", "exec", self.container("ray-head"), "entrypoint", *command)
 
     def machines(self) -> int:
         """Return how many machines the head has, itself included; 0 where it does not answer."""
@@ -334,6 +362,21 @@ def test_a_health_check_needs_no_token(cluster):
             "python3", "-c", f"import urllib.request as u; print(u.urlopen('{url}').status)"
         )
         assert done.stdout == "200\n", done.stderr
+
+
+def test_a_job_that_replaces_python_is_not_root_at_the_next_health_check(cluster):
+    (cluster.project.path / "replace.py").write_text(REPLACE)
+
+    done = cluster.submit("replace.py")
+
+    assert "AS ROOT False" in done.stdout + done.stderr
+
+
+def test_without_the_token_no_port_answers_but_the_start_page_of_the_dashboard(cluster):
+    done = cluster.on_head("/usr/bin/python3", "-c", ANSWERS)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["/ 8265 200"]
 
 
 @pytest.mark.nightly

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 
 import pytest
 import yaml
-from python_on_whales import Container, DockerClient
+from python_on_whales import DockerClient
 
 from tests.support.engine import change_owner
+from tests.support.stand_ins import build_image
+from tests.support.workers import CHECKOUT
 
 UID, GID = 1234, 5678
 NAMES = "apt-get bash cat doctor entrypoint env grep id ldconfig python python3 sed sh stat uv which"
@@ -49,7 +52,7 @@ COMMANDS = [
 
 
 @pytest.fixture(scope="module")
-def job(docker: DockerClient, image, built, tmp_path_factory) -> Iterator[Container]:
+def job(docker: DockerClient, image, built, tmp_path_factory) -> Iterator[str]:
     """A container with compose.yaml's rights, whose job has planted its programs as an ordinary user."""
     code = tmp_path_factory.mktemp("job")
     (code / "program").write_text(PROGRAM)
@@ -60,21 +63,21 @@ def job(docker: DockerClient, image, built, tmp_path_factory) -> Iterator[Contai
     rights = {"cap_drop": app["cap_drop"], "cap_add": app["cap_add"], "security_options": app["security_opt"]}
     container = docker.run(image, ["/bin/sh", "-c", JOB], volumes=[(code, "/code")], detach=True, **rights)
     try:
-        by_root(container, "/bin/sh", "-c", "until [ -e /tmp/ready ]; do /usr/bin/sleep 0.1; done")
-        yield container
+        by_root(container.id, "/bin/sh", "-c", "until [ -e /tmp/ready ]; do /usr/bin/sleep 0.1; done")
+        yield container.id
     finally:
         container.remove(force=True)
         change_owner(code, os.getuid(), os.getgid(), image)
 
 
-def by_root(container: Container, *words: str) -> str:
+def by_root(container: str, *words: str) -> str:
     """Run a command as `docker exec` does; return its output."""
-    command = ["docker", "exec", container.id, *words]
+    command = ["docker", "exec", container, *words]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     return done.stdout + done.stderr
 
 
-def planted(container: Container, *command: str) -> tuple[set[tuple[str, ...]], str]:
+def planted(container: str, *command: str) -> tuple[set[tuple[str, ...]], str]:
     """Return what ran of what was planted, with the uid before it, and the output of the command."""
     by_root(container, "/usr/bin/truncate", "--size=0", "/tmp/planted")
     output = by_root(container, *command)
@@ -121,3 +124,38 @@ def test_docker_exec_with_the_entrypoint_is_the_user_with_the_environment(job):
     uid, gid, path, home = json.loads(output)
     assert (uid, gid, home) == (UID, GID, "/home/app")
     assert path.startswith("/opt/venv/bin:/usr/local/")
+
+
+def test_ldconfig_lets_no_library_of_a_job_into_a_program_of_root(light_image, bake, tmp_path):
+    """apt-get starts it, and so does NVIDIA's container toolkit, at each start of a container with a GPU.
+
+    The environment `full` has links to the packages' CUDA libraries, for ONNX Runtime; here, to one of them.
+    """
+    dockerfile = bake(environment="full").read("docker/Dockerfile")
+    [step] = set(
+        re.findall(
+            r"^RUN mkdir /usr/local/lib/nvidia.*(?:\n .*)*(?:\nENV LD_LIBRARY_PATH.*)?", dockerfile, re.M
+        )
+    )
+    folder = "/opt/venv/lib/nvidia/cublas/lib"
+    install = f"RUN mkdir -p {folder} && umask 0 && touch {folder}/libcublas.so.13 && chmod a+w {folder}"
+    image = build_image(f"FROM {light_image}\n{install}\n{step}\n", f"capy-env-links{CHECKOUT}")
+    look = "import zlib; print([line.split()[-1] for line in open('/proc/self/maps')"
+    look += " if 'libz' in line or 'venv' in line][0])"
+    job = f"rm {folder}/* && cp -L /lib/*-linux-gnu/libz.so.1 {folder}/libcublas.so.13 && exec sleep 600"
+    command = ["docker", "run", "--detach", "--env=USER_ID=1234", image, "sh", "-c", job]
+    container = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    try:
+        by_root(
+            container, "sh", "-c", f"until [ -s {folder}/libcublas.so.13 ]; do sleep 0.1; done; sleep 0.3"
+        )
+        by_root(container, "ldconfig")
+        loaded = by_root(container, "/usr/bin/python3", "-I", "-c", look)
+        opened = by_root(
+            container, "/usr/bin/python3", "-I", "-c", "import ctypes; ctypes.CDLL('libcublas.so.13')"
+        )
+    finally:
+        subprocess.run(["docker", "rm", "--force", container], check=True, capture_output=True)
+
+    assert loaded.startswith("/usr/lib/")
+    assert opened == ""  # and ONNX Runtime finds what it looks for

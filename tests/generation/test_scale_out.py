@@ -17,6 +17,7 @@ import yaml
 
 from tests.conftest import BakedProject
 from tests.generation.conftest import COMBINATIONS, sentence
+from tests.generation.pod_security import violations
 
 KUBECTL = Path(sysconfig.get_path("scripts"), "kubectl")
 # The oldest that has everything in the manifests, some between, the newest with a schema.
@@ -38,10 +39,10 @@ def manifests(request: pytest.FixtureRequest, projects) -> BakedProject:
 
 
 def render(project: BakedProject, folder: str) -> list[dict[str, Any]]:
-    """Return the objects that `kubectl apply --kustomize` would send."""
+    """Return the objects that `kubectl apply --kustomize` would send: what runs, then its network policy."""
     done = project.run(str(KUBECTL), "kustomize", f"kubernetes/{folder}")
     assert done.returncode == 0, done.stderr
-    return list(yaml.safe_load_all(done.stdout))
+    return sorted(yaml.safe_load_all(done.stdout), key=lambda found: found["kind"] == "NetworkPolicy")
 
 
 def pod_specs(found: Any) -> Iterator[dict[str, Any]]:
@@ -55,6 +56,22 @@ def pod_specs(found: Any) -> Iterator[dict[str, Any]]:
             yield from pod_specs(value)
 
 
+def selected(policy: dict[str, Any], labels: dict[str, str]) -> bool:
+    """Return whether a network policy is for pods with these labels."""
+    return policy["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
+
+
+def labels_of_pods(found: Any) -> Iterator[dict[str, str]]:
+    """Yield the labels of each template of a pod in an object, however deep."""
+    if isinstance(found, dict):
+        if "containers" in found.get("spec", {}):
+            yield found["metadata"]["labels"]
+        found = list(found.values())
+    if isinstance(found, list):
+        for value in found:
+            yield from labels_of_pods(value)
+
+
 def pod(spec: dict[str, Any]) -> dict[str, Any]:
     """Return a description of a pod as an object of its own, which has a schema."""
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": spec}
@@ -66,10 +83,11 @@ def test_every_environment_has_its_manifests():
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_kubernetes_knows_every_field(manifests, version):
-    [job] = render(manifests, "base")
-    [rayjob] = render(manifests, "overlays/rayjob")
+    job, policy = render(manifests, "base")
+    rayjob, policy_of_ray = render(manifests, "overlays/rayjob")
 
-    kubernetes_validate.validate(job, version, strict=True)
+    for known in (job, policy, policy_of_ray):
+        kubernetes_validate.validate(known, version, strict=True)
     specs = list(pod_specs(rayjob))
     for spec in specs:
         kubernetes_validate.validate(pod(spec), version, strict=True)
@@ -77,7 +95,7 @@ def test_kubernetes_knows_every_field(manifests, version):
 
 
 def test_a_field_that_kubernetes_does_not_have_is_found(manifests):
-    [job] = render(manifests, "base")
+    job, _ = render(manifests, "base")
     job["spec"]["template"]["spec"]["runAsUser"] = 1000
 
     with pytest.raises(kubernetes_validate.ValidationError, match="runAsUser"):
@@ -85,7 +103,7 @@ def test_a_field_that_kubernetes_does_not_have_is_found(manifests):
 
 
 def test_the_values_that_no_schema_checks_are_those_that_kubernetes_takes(manifests):
-    [job] = render(manifests, "base")
+    job, _ = render(manifests, "base")
     spec = job["spec"]
 
     assert spec["completionMode"] == "Indexed"
@@ -117,8 +135,59 @@ def test_every_container_is_nobody_in_particular_and_has_the_image_of_the_regist
             assert set(mounts.values()) <= volumes
 
 
+def test_every_pod_keeps_the_standard_restricted_and_has_no_key_to_the_cluster(manifests):
+    """Also those that the operator makes of them."""
+    objects = render(manifests, "base") + render(manifests, "overlays/rayjob")
+    specs = list(itertools.chain.from_iterable(map(pod_specs, objects)))
+
+    assert len(specs) == 4
+    for spec in specs:
+        assert violations(spec) == []
+        assert spec["automountServiceAccountToken"] is False
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        (lambda spec, _: spec.update(hostNetwork=True), "Host Namespaces"),
+        (lambda spec, _: spec["volumes"].append({"name": "x", "hostPath": {"path": "/"}}), "Volume Types: x"),
+        (lambda spec, _: spec["securityContext"].pop("runAsNonRoot"), "Running as Non-root"),
+        (lambda spec, _: spec["securityContext"].pop("seccompProfile"), "Seccomp"),
+        (lambda spec, _: spec["securityContext"].update(runAsUser=0), "Running as Non-root user"),
+        (lambda _, own: own.update(privileged=True), "Privileged Containers"),
+        (lambda _, own: own.pop("allowPrivilegeEscalation"), "Privilege Escalation"),
+        (lambda _, own: own["capabilities"].update(drop=["NET_RAW"]), "Capabilities"),
+        (lambda _, own: own["capabilities"].update(add=["SYS_ADMIN"]), "Capabilities"),
+        (lambda _, own: own.update(seccompProfile={"type": "Unconfined"}), "Seccomp"),
+        (lambda _, own: own.update(procMount="Unmasked"), "/proc Mount Type"),
+    ],
+)
+def test_what_breaks_the_standard_is_found(manifests, change, rule):
+    job, _ = render(manifests, "base")
+    spec = job["spec"]["template"]["spec"]
+    change(spec, spec["containers"][0]["securityContext"])
+
+    assert [found.removeprefix("pod: ").removeprefix("app: ") for found in violations(spec)] == [rule]
+
+
+def test_nobody_else_opens_a_connection_to_a_pod(manifests):
+    """Network policies add up: what one of them lets in is in. No other pod than ours has the labels."""
+    job, policy = render(manifests, "base")
+    rayjob, policy_of_ray = render(manifests, "overlays/rayjob")
+    [of_job], of_ray = list(labels_of_pods(job)), list(labels_of_pods(rayjob))
+
+    assert len(of_ray) == 3
+    assert selected(policy, of_job) and not any(selected(policy, labels) for labels in of_ray)
+    assert all(selected(policy_of_ray, labels) for labels in of_ray) and not selected(policy_of_ray, of_job)
+    assert policy["spec"]["policyTypes"] == policy_of_ray["spec"]["policyTypes"] == ["Ingress"]
+    assert "ingress" not in policy["spec"]
+    among_themselves, operator = policy_of_ray["spec"]["ingress"]
+    assert among_themselves == {"from": [{"podSelector": policy_of_ray["spec"]["podSelector"]}]}
+    assert operator["ports"] == [{"port": 8265}]  # where it asks how the job is
+
+
 def test_a_ray_cluster_in_kubernetes_is_the_one_of_the_image(manifests):
-    [rayjob] = render(manifests, "overlays/rayjob")
+    rayjob, _ = render(manifests, "overlays/rayjob")
     cluster = rayjob["spec"]["rayClusterSpec"]
     pinned = {str(item.specifier) for item in manifests.requirements() if item.name == "ray"}
 

@@ -13,6 +13,8 @@ import pytest
 from tests.conftest import BakedProject
 
 SYNC = "sync --extra cpu --group dev"
+# As the entrypoint and VS Code have it: without the environment, `uv` starts again by the entrypoint.
+PATH = {"PATH": f"/opt/venv/bin:{os.environ['PATH']}"}
 
 
 @pytest.mark.parametrize(
@@ -226,15 +228,14 @@ class Uv:
 
     def calls(self, typed: str, **settings: str) -> list[str]:
         """Type a command in the project's folder; return how uv and the doctor were called."""
-        settings = {"ACCELERATOR": "cpu", "SYNC_GROUP": self.group, **settings}
+        settings = {**PATH, "ACCELERATOR": "cpu", "SYNC_GROUP": self.group, **settings}
         done = self.project.run(*self.command(typed), **settings)
         self.code, self.stderr = done.returncode, done.stderr
         return done.stdout.splitlines()
 
     def terminate(self, typed: str, when: str) -> None:
         """Type a command, and end it as soon as uv is called with a word."""
-        environment = {**os.environ, "ACCELERATOR": "cpu", "PYTHONUNBUFFERED": "1"}
-        environment["PATH"] += ":/opt/venv/bin"  # as the entrypoint and VS Code have it
+        environment = {**os.environ, **PATH, "ACCELERATOR": "cpu", "PYTHONUNBUFFERED": "1"}
         options = {"cwd": self.project.path, "env": environment, "stdout": subprocess.PIPE, "text": True}
         with subprocess.Popen(self.command(typed), **options) as process:
             for line in process.stdout:

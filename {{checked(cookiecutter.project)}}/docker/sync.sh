@@ -6,7 +6,7 @@
 set -eu
 
 # Writable for all: a package that saves beside itself (a checkpoint in site-packages) works for any uid.
-umask 0000
+sync() { umask 0000; uv sync "$@"; }
 export PATH="/opt/venv/bin:$PATH" UV_WITHOUT_DOCTOR=1  # the doctor has a step of its own
 
 lock() {
@@ -25,11 +25,13 @@ if [ "${1:-}" = --packages ]; then
     shift
     lock
     install -m 0644 pyproject.toml uv.lock /opt/
-    exec uv sync --frozen --no-install-project --no-install-local "$@"
+    sync --frozen --no-install-project --no-install-local "$@"
+    # what comes from uv's cache has the mode that it was unpacked with
+    exec find /opt/venv ! -type l ! -perm -o=w -exec chmod o+w {} +
 fi
 
 [ -f uv.lock ] || cp /opt/uv.lock uv.lock
-if ! uv sync --locked --inexact "$@"; then
+if ! sync --locked --inexact "$@"; then
     echo 'sync: if uv.lock is out of date: docker compose run --rm app uv lock (no image yet: move uv.lock away for one build)' >&2
     exit 1
 fi

@@ -203,7 +203,7 @@ def without_password() -> dict[str, str]:
 
 if __name__ == "__main__":
     if "/opt/venv/bin" not in os.environ.get("PATH", "").split(":"):
-        # root of `docker compose exec`: uv starts the environment's Python, so the entrypoint steps down first
+        # as root (`docker compose exec`) never: uv starts the environment's Python
         os.execv(ENTRYPOINT, [ENTRYPOINT, *sys.argv])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a change is undone
     sys.exit(main(sys.argv[1:]))
