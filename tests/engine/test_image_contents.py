@@ -29,8 +29,8 @@ def project(light: BakedProject, tmp_path_factory: pytest.TempPathFactory) -> Ba
 @pytest.mark.parametrize(
     ("tool", "file", "component"),
     [
-        ("debsbom", "outputs/system.cdx.json", "gosu"),
-        ("cyclonedx-py", "outputs/python.json", "capy-env-light"),
+        ("debsbom", "system.cdx.json", "gosu"),
+        ("cyclonedx-py", "python.cdx.json", "capy-env-light"),
     ],
     ids=["system packages", "Python packages"],
 )

@@ -69,7 +69,6 @@ def test_a_cache_that_became_a_symlink_is_refused_unless_it_is_a_setting(project
         pytest.param(["true"], ["-e", f"USER_ID={ESCAPE}"], id="the entrypoint, of a setting"),
         pytest.param([ESCAPE], [], id="the entrypoint, of a command"),
         pytest.param(["doctor"], ["-e", f"ACCELERATOR={ESCAPE}"], id="the doctor"),
-        pytest.param(["uv", "add", f"--directory={ESCAPE}"], [], id="uv"),
     ],
 )
 def test_no_message_hands_an_escape_sequence_on_to_the_terminal(project, command, settings):
