@@ -1,4 +1,4 @@
-"""What code in one container leaves for the next one: it makes no root, and mounts no other folder as /cache."""
+"""What a container leaves for the next one makes no root, mounts nothing else and steers no terminal."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from tests.conftest import BakedProject
 from tests.support.engine import change_owner
 
 APP = ("docker", "compose", "run", "--rm", "app")
+ESCAPE = "\x1b]0;pwned\x07"  # the title of the terminal
 ROOT = ("docker", "compose", "run", "--rm", "--cap-add", "ALL", "-e", "USER_ID=0", "app")
 
 
@@ -60,3 +61,18 @@ def test_a_cache_that_became_a_symlink_is_refused_unless_it_is_a_setting(project
     assert not (elsewhere / "pwned").exists()
     assert (typed.returncode, typed.stdout) == (0, "none\n"), typed.stderr
     assert (elsewhere / "wanted").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "settings"),
+    [
+        pytest.param(["true"], ["-e", f"USER_ID={ESCAPE}"], id="the entrypoint, of a setting"),
+        pytest.param([ESCAPE], [], id="the entrypoint, of a command"),
+        pytest.param(["doctor"], ["-e", f"ACCELERATOR={ESCAPE}"], id="the doctor"),
+    ],
+)
+def test_no_message_hands_an_escape_sequence_on_to_the_terminal(project, command, settings):
+    done = project.run("docker", "compose", "run", "--rm", "-T", *settings, "app", *command)
+
+    assert "pwned" in done.stdout + done.stderr
+    assert ESCAPE[0] not in done.stdout + done.stderr

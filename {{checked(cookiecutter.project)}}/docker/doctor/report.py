@@ -26,17 +26,22 @@ def main(arguments: list[str] | None = None) -> int:
         facts = read_facts(building=chosen.build)
         findings = list(examine(facts, quick=chosen.packages))
     except ValueError as error:
-        print(f"doctor: {error}", file=sys.stderr)
+        print(printable(f"doctor: {error}"), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
     if chosen.json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2, default=str))
     elif chosen.packages:  # after the output of uv, which goes to stderr, too
-        print("\n".join(glance(findings)), file=sys.stderr)
+        print(printable("\n".join(glance(findings))), file=sys.stderr)
     else:
-        print("\n".join(table(facts, findings)))
+        print(printable("\n".join(table(facts, findings))))
     return int(any(finding.status == "problem" for finding in findings))
+
+
+def printable(text: str) -> str:
+    """Return a text without escape sequences: a package or a setting may have brought them."""
+    return "".join(letter for letter in text if letter.isprintable() or letter == "\n")
 
 
 def glance(findings: list[Finding]) -> Iterator[str]:

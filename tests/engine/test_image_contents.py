@@ -1,0 +1,55 @@
+"""The commands of the README that say what is in an image, run on one."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import BakedProject
+
+
+@pytest.fixture(scope="module")
+def commands(built: BakedProject) -> list[str]:
+    """The commands of the section."""
+    [section] = re.findall(r"(?ms)^## What is in the image\n\n```\n(.*?)^```$", built.read("README.md"))
+    return section.splitlines()
+
+
+@pytest.fixture(scope="module")
+def project(light: BakedProject, tmp_path_factory: pytest.TempPathFactory) -> BakedProject:
+    """A copy of a project that reaches the package index, for the commands to write to."""
+    copy = tmp_path_factory.mktemp("contents") / light.path.name
+    return BakedProject(Path(shutil.copytree(light.path, copy)))
+
+
+@pytest.mark.parametrize(
+    ("tool", "file", "component"),
+    [
+        ("debsbom", "system.cdx.json", "gosu"),
+        ("cyclonedx-py", "python.cdx.json", "capy-env-light"),
+    ],
+    ids=["system packages", "Python packages"],
+)
+def test_an_sbom_of_the_whole_image(project, commands, tool, file, component):
+    [command] = [line for line in commands if tool in line]
+
+    done = project.run("sh", "-c", command)
+
+    assert done.returncode == 0, done.stderr
+    sbom = json.loads(project.read(file))
+    assert component in {found["name"] for found in sbom["components"]}
+
+
+def test_the_scanner_looks_at_the_packages_of_the_image(project, commands):
+    """A database of vulnerabilities need not be reached here: what it says of a package is then `skipped`."""
+    [command] = [line for line in commands if "pip-audit" in line]
+
+    done = project.run("sh", "-c", command)
+
+    assert done.returncode == 0, done.stderr
+    assert "No known vulnerabilities found" in done.stderr
+    assert "capy-env-light" in done.stdout
