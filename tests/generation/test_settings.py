@@ -57,9 +57,9 @@ def test_a_setting_reaches_the_compose_file(project):
 
 
 def compose_files(project: BakedProject) -> dict[str, str]:
-    """Return the text of every file that Compose reads, without comments."""
+    """Return the text of every file that Compose reads, without comments and $$, the shell's own."""
     return {
-        path.relative_to(project.path).as_posix(): re.sub(r"(?m)^\s*#.*$", "", path.read_text())
+        path.relative_to(project.path).as_posix(): re.sub(r"(?m)^\s*#.*$|\$\$", "", path.read_text())
         for pattern in COMPOSE_FILES
         for path in project.path.glob(pattern)
     }

@@ -141,9 +141,10 @@ run() {
     die 127 "$1: no such command, and no such file in $PWD (your project folder is mounted at /code)"
 }
 
-# What code in an earlier container may have planted. compose.yaml hands over CACHE_DIR, empty where nobody set it.
-if [ "${CACHE_DIR-unset}" = '' ] && [ -L /code/.cache ]; then
-    die 64 ".cache is a symlink, and could lead anywhere. Replace it by a folder, or set CACHE_DIR in .env to the folder it stands for"
+# What code in an earlier container may have planted: a relative CACHE_DIR lies in the project.
+case ${CACHE_DIR:-/} in /*) planted='' ;; *) planted=/code/$CACHE_DIR ;; esac
+if [ "$planted" ] && [ -L "${planted%/}" ]; then
+    die 64 "${CACHE_DIR#./} is a symlink, and could lead anywhere. Replace it by a folder, or set CACHE_DIR in .env to the folder it stands for"
 fi
 if [ "${OWNER_FROM:-}" ] && ! mounted_from outputs "$OWNER_FROM"; then
     die 64 "outputs is a symlink, and could lead anywhere. Replace it by a folder: mkdir outputs"
