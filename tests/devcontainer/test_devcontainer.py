@@ -98,6 +98,7 @@ def test_opening_it_again_runs_nothing_as_root_that_a_job_has_planted(dev):
         ],
         check=True,
     )
+    dev.execute("mkdir", "-p", "/tmp/made")
     ran = dev.execute("/bin/cat", "/tmp/planted").splitlines()
     dev.execute("/bin/sh", "-c", f"/bin/rm $(printf '/opt/venv/bin/%s ' {NAMES}) planted")
 
