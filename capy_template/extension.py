@@ -64,7 +64,7 @@ def is_ours(source: str) -> bool:
 @cache
 def own_names() -> set[str]:
     """Return the names of the template's files and folders that are Jinja."""
-    [folder] = TEMPLATE.glob("*cookiecutter*/")
+    [folder] = TEMPLATE.glob("*cookiecutter.project*")
     return {folder.name} | {path.name for path in folder.rglob("*{*")}
 
 

@@ -29,15 +29,17 @@ def checked(context: Context, project: Any) -> str:
     """
     answers = context["cookiecutter"]
     for name, ours in json.loads(QUESTIONS.read_text(encoding="utf-8")).items():
-        if name != "__prompts__" and not is_sound(context.environment, name, ours, answers):
+        if name == "__prompts__":
+            continue
+        if name not in answers:
+            raise refusal(name, "it is missing, as in a replay file of another version of the template")
+        if not is_sound(context.environment, name, ours, answers):
             raise refusal(name)
     return project
 
 
 def is_sound(environment: Environment, name: str, ours: Any, answers: Mapping[str, Any]) -> bool:
     """Return whether an answer is one that cookiecutter.json allows; raises what its filters raise."""
-    if name not in answers:
-        return False
     answer = answers[name]
     if name.startswith("__"):
         return answer == environment.from_string(ours).render(cookiecutter=answers)
@@ -55,7 +57,8 @@ def refuse_other_syntax(environment: Environment) -> None:
         raise refusal("_jinja2_env_vars")
 
 
-def refusal(name: str) -> FailedHookException:
+def refusal(name: str, reason: str = "") -> FailedHookException:
     """Return the one line about an answer that is none of cookiecutter.json's."""
-    reason = "the template decides it; leave it out" if name.startswith("_") else "this is no answer to it"
+    decided = "the template decides it; leave it out" if name.startswith("_") else "this is no answer to it"
+    reason = reason or decided
     return FailedHookException(f"{name} cannot be used: {reason}. No project was written")

@@ -54,4 +54,6 @@ def build(project, **settings: str) -> str:
     done = project.run("docker", "compose", "build", "--progress", "plain", **settings)
     assert done.returncode == 0, done.stdout + done.stderr
     code = "import victim; print(victim.VERSION)"
-    return project.run("docker", "run", "--rm", "--entrypoint", "python", IMAGE, "-c", code).stdout.strip()
+    return project.run(
+        "docker", "run", "--rm", "--entrypoint", "/opt/venv/bin/python", IMAGE, "-c", code
+    ).stdout.strip()

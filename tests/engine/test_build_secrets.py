@@ -132,5 +132,7 @@ def test_a_private_package_that_must_be_built_is_named_first(base, tmp_path, pri
         lines
     )
     assert built.returncode == 0, built.stderr
-    assert "1.0" in in_image(IMAGE, "python", "-c", "import in_house_source as it; print(it.VERSION)")
+    assert "1.0" in in_image(
+        IMAGE, "/opt/venv/bin/python", "-c", "import in_house_source as it; print(it.VERSION)"
+    )
     assert PASSWORD not in in_image(IMAGE, "cat", "/opt/venv/taken")

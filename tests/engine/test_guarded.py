@@ -123,10 +123,13 @@ def test_what_it_writes_to_outputs_is_the_owner_s(victim):
     ("spoil", "said"),
     [
         pytest.param(lambda outputs: None, "bind source path does not exist", id="there are none"),
-        pytest.param(
-            lambda outputs: outputs.symlink_to(".git/hooks"),
-            "entrypoint: outputs is a symlink",
-            id="a symlink",
+        *(
+            pytest.param(
+                lambda outputs, leads=leads: outputs.symlink_to(leads),
+                "entrypoint: outputs is no folder of this project's own",
+                id=f"a symlink to {leads}",
+            )
+            for leads in (".git/hooks", "/", "other/outputs")
         ),
     ],
 )
@@ -135,6 +138,7 @@ def test_outputs_that_are_no_folder_are_refused_before_anything_runs(
 ):
     outputs = victim.path / "outputs"
     shutil.rmtree(outputs)
+    (victim.path / "other/outputs").mkdir(parents=True)
     spoil(outputs)
     before = contents(victim.path)
 

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+import traceback
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -156,6 +157,8 @@ def test_a_hostile_answer_is_refused_or_harmless(
             assert len(str(refused)) < 400
             counts["refused by the template"] += 1
         except (ValueError, TypeError, AttributeError, IndexError) as refused:  # cookiecutter's own
+            frames = traceback.extract_tb(refused.__traceback__)
+            assert not [frame for frame in frames if "capy_template" in frame.filename], refused
             assert question in ("a choice", "a hidden answer", "an answer that is no text"), refused
             counts["refused by cookiecutter"] += 1
         else:

@@ -192,7 +192,7 @@ def test_a_program_finds_nothing_of_netrc_and_pip_conf(built, files, command):
 def test_uv_itself_gets_the_login_of_this_index_and_no_other(built, files, tmp_path):
     """In its place: a program that prints what it has."""
     spy = tmp_path / "uv"
-    spy.write_text("#!/bin/sh\nenv\nexec sh /code/spy.sh; cat $UV_CREDENTIALS_DIR/*\n".replace("exec ", ""))
+    spy.write_text("#!/bin/sh\nenv\nsh /code/spy.sh; cat $UV_CREDENTIALS_DIR/*\n")
     spy.chmod(0o755)
     (built.project.path / "spy.sh").write_text(SPY)
 

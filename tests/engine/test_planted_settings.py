@@ -44,11 +44,13 @@ def test_a_root_shell_that_is_asked_for_on_the_command_line_is_given(project):
     assert (done.returncode, done.stdout) == (0, "0\n"), done.stderr
 
 
-def test_a_cache_that_became_a_symlink_is_refused_unless_it_is_a_setting(project, tmp_path):
+@pytest.mark.parametrize("mode", ["0755", "0700"])  # root, without capabilities, does not see into the second
+def test_a_cache_that_became_a_symlink_is_refused_unless_it_is_a_setting(project, tmp_path, mode):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir(mode=0o777)
     elsewhere.chmod(0o777)
     plant = f"import os, shutil; shutil.rmtree('.cache'); os.symlink('{elsewhere}', '.cache')"
+    plant += f"; os.chmod('.', 0o{mode})"
     assert project.run(*APP, "python", "-c", plant).returncode == 0
 
     refused = project.run(*APP, "touch", "/cache/pwned")
@@ -57,7 +59,7 @@ def test_a_cache_that_became_a_symlink_is_refused_unless_it_is_a_setting(project
     )
 
     assert refused.returncode == 64
-    assert "entrypoint: .cache is a symlink, and could lead anywhere." in refused.stderr
+    assert "entrypoint: ./.cache leads through a symlink, and could lead anywhere." in refused.stderr
     assert not (elsewhere / "pwned").exists()
     assert (typed.returncode, typed.stdout) == (0, "none\n"), typed.stderr
     assert (elsewhere / "wanted").exists()

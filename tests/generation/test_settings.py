@@ -11,6 +11,7 @@ REFERENCE = re.compile(r"\$\{([A-Z_]+):-([^}]*)\}")
 SECRET = re.compile(r"(?m)^ +environment: ([A-Z_]+)$")
 COMPOSE_FILES = (
     "compose.yaml",
+    "compose.guarded.yaml",
     "compose.ray*.yaml",
     "docker/*.yaml",
     ".devcontainer/compose.yaml",

@@ -135,19 +135,3 @@ def test_a_folder_that_cannot_be_written_is_said_in_one_line(bake):
     assert done.returncode != 0
     assert len(done.stderr.splitlines()) == 1
     assert ".env" in done.stderr
-
-
-def test_a_symlink_is_not_followed_and_a_new_file_is_closed_to_others(bake, tmp_path):
-    project = bake()
-    profile = tmp_path / "profile"
-    profile.write_text("# somebody's\n")
-    (project.path / ".env").unlink()
-    (project.path / ".env").symlink_to(profile)
-
-    done = project.run("sh", "docker/write-env.sh")
-
-    assert profile.read_text() == "# somebody's\n"
-    assert (done.returncode, len(done.stderr.splitlines())) == (64, 1)
-    (project.path / ".env").unlink()
-    assert number(project)
-    assert (project.path / ".env").stat().st_mode & 0o777 == 0o600

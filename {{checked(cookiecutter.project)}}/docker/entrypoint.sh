@@ -25,9 +25,10 @@ check_id() {  # gosu knows ids up to 2^31-1
 }
 
 refuse_root() {  # a line that code wrote to .env must not make the next run root, or of root's group, on what is mounted
+    chosen=''
     case $uid:${owner% *} in 0:0) ;; 0:*) chosen=USER_ID ;; esac
     case $gid:${owner#* } in 0:0) ;; 0:*) chosen=${chosen:-GROUP_ID} ;; esac
-    [ "${chosen:-}" ] || return 0
+    [ "$chosen" ] || return 0
     # Whoever adds CAP_DAC_OVERRIDE, with --cap-add or a plain `docker run`, wants it.
     while read -r key bits _; do [ "$key" != CapEff: ] || break; done < /proc/self/status
     [ $((0x$bits & 2)) = 0 ] || return 0
@@ -61,11 +62,12 @@ name_app() {  # gives the ids to the lines of `app`, if it has others; fails on 
 read_login() {  # of PIP_CONF and NETRC what `uv` needs, while root can: their folder is closed to your programs
     [ -d /opt/index ] || return 0
     case ${1:-} in
-        uv | /usr/local/bin/uv) ;;
-        *) [ "${SYNC_GROUP:-}" = dev ] || return 0 ;;  # whose terminals start without this script
+        uv | /usr/local/bin/uv) asked=yes ;;
+        *) asked='' && [ "${SYNC_GROUP:-}" = dev ] || return 0 ;;  # whose terminals start without this script
     esac
+    code=0
     /usr/bin/setpriv --reuid="$uid" --regid="$gid" --groups=index -- /usr/local/bin/with-index --keep-login || code=$?
-    [ -z "${code:-}" ] || [ "${1:-}" != uv ] || exit "$code"
+    [ "$code" = 0 ] || [ -z "$asked" ] || exit "$code"
 }
 
 step_down() {  # nothing is given to app: /cache, its home and the environment are open to every uid
@@ -90,12 +92,31 @@ settle() {  # a name and a home: torch and Ray call getpass.getuser() while they
     export HOME
 }
 
-mounted() { while read -r _ _ _ _ target _; do [ "$target" != "$1" ] || return 0; done < /proc/self/mountinfo; return 1; }
-
-mounted_from() {  # whether the folder mounted at $2 is called $1, or is a file system of its own
-    while read -r _ _ _ root target _; do
-        [ "$target" != "$2" ] || case $root in / | */"$1") return 0 ;; *) return 1 ;; esac
+mounted() {  # whether something is mounted at $1; source is then its device and its path there
+    while read -r _ _ device root target _; do
+        [ "$target" != "$1" ] || { source="$device $root"; return 0; }
     done < /proc/self/mountinfo
+    return 1
+}
+
+refuse_planted() {  # symlinks that code in an earlier container may have left in the project: the engine follows them
+    place=/code
+    case ${CACHE_DIR:-/} in
+        /*) ;;  # somebody typed it
+        *)
+            IFS=/
+            for folder in $CACHE_DIR; do
+                place=$place/$folder
+                [ ! -L "$place" ] || die 64 "$CACHE_DIR leads through a symlink, and could lead anywhere. Replace it by a folder, or set CACHE_DIR in .env to the full path of the folder it stands for"
+            done
+            unset IFS
+            ;;
+    esac
+    # compose.guarded.yaml mounts itself and outputs/, which must be its neighbour
+    [ "${OWNER_FROM:-}" ] || return 0
+    mounted /code/compose.guarded.yaml && guarded=$source && mounted "$OWNER_FROM" \
+        && [ "$source" = "${guarded%/*}/outputs" ] \
+        || die 64 "outputs is no folder of this project's own, and could lead anywhere. Replace it by a folder: rm outputs && mkdir outputs"
 }
 
 keep_home() {  # instead of the image's: in /cache, so that what packages keep below ~ outlives the container
@@ -141,15 +162,7 @@ run() {
     die 127 "$1: no such command, and no such file in $PWD (your project folder is mounted at /code)"
 }
 
-# What code in an earlier container may have planted: a relative CACHE_DIR lies in the project.
-case ${CACHE_DIR:-/} in /*) planted='' ;; *) planted=/code/$CACHE_DIR ;; esac
-if [ "$planted" ] && [ -L "${planted%/}" ]; then
-    die 64 "${CACHE_DIR#./} is a symlink, and could lead anywhere. Replace it by a folder, or set CACHE_DIR in .env to the folder it stands for"
-fi
-if [ "${OWNER_FROM:-}" ] && ! mounted_from outputs "$OWNER_FROM"; then
-    die 64 "outputs is a symlink, and could lead anywhere. Replace it by a folder: mkdir outputs"
-fi
-unset CACHE_DIR
+refuse_planted
 
 # The kernel's own word, and no process: `id` is one, and no folder is sure to be root's (userns-remap).
 while read -r key user _; do [ "$key" != Uid: ] || break; done < /proc/self/status
@@ -163,5 +176,6 @@ if [ "$user" = 0 ]; then
 else
     settle
 fi
+unset CACHE_DIR
 [ -e uv.lock ] || [ "$PWD" != /code ] || write_lock
 run "$@"
