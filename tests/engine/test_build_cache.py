@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 
 import pytest
 
@@ -15,7 +16,7 @@ IMAGE = image_of("capy-index")
 # What it can know: the names in the Dockerfile of each project, and the project's own.
 CHANGE = r"find /cache -name victim.py -exec sh -c 'echo VERSION = \"changed\" > {}' \;"
 FOREIGN = "FROM {base}\n" + "".join(
-    f"RUN --mount=type=cache,id={name},target=/cache {CHANGE.replace('{}', '{{}}')}\n"
+    f"RUN --mount=type=cache,id={name},target=/cache : {{again}}; {CHANGE.replace('{}', '{{}}')}\n"
     for name in ("uv", "uv-private", "capy-index/uv", "capy-index/uv-private")
 )
 
@@ -41,10 +42,9 @@ def test_a_foreign_dockerfile_changes_no_package_that_a_lock_file_names(base, tm
         )
         (project.path / "uv.lock").write_text(lock.stdout)
 
-        recipe = FOREIGN.format(base=base.name)
-        subprocess.run(
-            ["docker", "build", "--no-cache", "-"], input=recipe, text=True, check=True, capture_output=True
-        )
+        # a new one each time: --no-cache would give it caches of its own
+        recipe = FOREIGN.format(base=base.name, again=time.time_ns())
+        subprocess.run(["docker", "build", "-"], input=recipe, text=True, check=True, capture_output=True)
 
         assert build(project, **settings) == "1.0"
 
