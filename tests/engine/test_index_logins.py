@@ -202,3 +202,15 @@ def test_uv_itself_gets_the_login_of_this_index_and_no_other(built, files, tmp_p
     assert (PASSWORD in done.stdout, OTHERS in done.stdout) == (True, False)
     assert real.returncode == 0, real.stderr
     assert (built.project.path / "uv.lock").stat().st_uid == (UID if os.getuid() == 0 else os.getuid())
+
+
+def test_a_uv_that_a_package_brings_does_not_get_the_login(built, files, tmp_path):
+    planted = tmp_path / "uv"
+    planted.write_text("#!/bin/sh\necho planted; sh /code/spy.sh\n")
+    planted.chmod(0o755)
+    (built.project.path / "spy.sh").write_text(SPY)
+
+    done = built.run("--volume", f"{planted}:/opt/venv/bin/uv:ro", "app", "uv", "lock", "--upgrade", **files)
+
+    assert ("planted" in done.stdout, done.returncode) == (False, 0), done.stderr
+    assert PASSWORD not in done.stdout + done.stderr

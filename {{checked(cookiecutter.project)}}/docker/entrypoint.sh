@@ -149,7 +149,10 @@ start() {
 run() {
     PATH=$path
     [ $# -gt 0 ] || start bash
-    case $1 in -*) start python "$@" ;; esac
+    case $1 in
+        -*) start python "$@" ;;
+        uv) shift; start /usr/local/bin/uv "$@" ;;  # not one that a package brings: it may get a login
+    esac
     if [ -f "$1" ]; then
         case $1 in *.py | *.pyz) start python "$@" ;; esac
     elif [ -f "$1/__main__.py" ]; then
