@@ -126,7 +126,7 @@ def homes(engine: Engine, base, pytestconfig: pytest.Config) -> Iterator[tuple[P
     gid = grp.getgrnam(GROUP).gr_gid if os.getuid() == 0 else os.getgid()
     try:
         shutil.copytree(CLI, folder / "cli")  # the one in root's folders is closed to others
-        names = ("PATH", "BASE_IMAGE", "CA_BUNDLE", "DOCKER_HOST")
+        names = ("PATH", "BASE_IMAGE", "BUILD_CACHE", "CA_BUNDLE", "DOCKER_HOST")
         environment = {name: os.environ[name] for name in names if name in os.environ}
         with lend(engine, gid, folder) as lent:
             yield folder, environment | lent

@@ -318,6 +318,7 @@ def test_by_default_it_reserves_all_gpus_and_builds_on_nvidia_s_image(config):
     ]
     assert app["build"]["args"] == {
         "ACCELERATOR": "nvidia",
+        "BUILDKIT_CACHE_MOUNT_NS": "capy-tests",
         "BASE_IMAGE": stack("inference", "cu13-py312").nvidia_image,
         "PUBLIC_INDEX_URL": "",
     }
@@ -331,6 +332,7 @@ def test_without_a_gpu_it_reserves_nothing_and_builds_on_plain_ubuntu(config):
     assert "deploy" not in app
     assert app["build"]["args"] == {
         "ACCELERATOR": "cpu",
+        "BUILDKIT_CACHE_MOUNT_NS": "capy-tests",
         "BASE_IMAGE": "ubuntu:24.04",
         "PUBLIC_INDEX_URL": "",
     }
@@ -355,4 +357,9 @@ def test_vs_code_gets_the_same_service_with_its_tools_and_no_ids_from_env(config
     assert len(dev["volumes"]) > len(binds)  # its own, for what outlives a rebuild
     assert (plain["build"]["target"], dev["build"]["target"]) == ("runtime", "dev")
     assert dev["image"] == image_of("capy-test", f"{accelerator}-dev")
-    assert dev["environment"] == {"USER_ID": "", "GROUP_ID": "", "PUBLIC_INDEX_URL": ""}
+    assert dev["environment"] == {
+        "CACHE_DIR": "./.cache",
+        "GROUP_ID": "",
+        "PUBLIC_INDEX_URL": "",
+        "USER_ID": "",
+    }

@@ -102,7 +102,13 @@ def test_the_build_of_a_project_ends_where_cudnn_is_missing(base, built, nvidia_
 
 
 def test_a_container_whose_home_is_closed_is_named(image, named):
-    code, found = doctor(image, "--entrypoint", "doctor", "--user", "1234:0", "-eHOME=/root", "-eUSER=app")
+    beside = [
+        "--entrypoint",
+        "doctor",
+        "-ePATH=/opt/venv/bin:/usr/bin:/bin",
+    ]
+
+    code, found = doctor(image, *beside, "--user", "1234:0", "-eHOME=/root", "-eUSER=app")
 
     assert (code, set(found)) == (1, {"folders"})
     assert "/root" in found["folders"]

@@ -22,8 +22,8 @@ def with_index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]
         patch.syspath_prepend(project.path / "docker/with-index")
         patch.setattr(sys, "dont_write_bytecode", True)
         yield importlib.import_module("logins")
-        for name in ("logins", "servers"):
-            del sys.modules[name]
+        for name in ("logins", "projects", "servers"):
+            sys.modules.pop(name, None)
 
 
 def compose_reads(folder: Path) -> str:
@@ -68,7 +68,7 @@ def test_the_password_in_dotenv_is_the_one_that_compose_reads(engine, with_index
     dotenv = tmp_path / ".env"
     dotenv.write_bytes(text.encode())
 
-    assert with_index.password_in(dotenv) == compose_reads(tmp_path)
+    assert with_index.setting_in(dotenv, "PYPI_PASSWORD") == compose_reads(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_one_that_compose_would_change_is_refused_and_not_quoted(with_index, tmp
     dotenv.write_text(text)
 
     with pytest.raises(with_index.Refusal) as refused:
-        with_index.password_in(dotenv)
+        with_index.setting_in(dotenv, "PYPI_PASSWORD")
 
     assert "can be read in two ways: write it in single quotes" in refused.value.args[1]
     assert text.partition("=")[2].strip("'\"") not in refused.value.args[1]
