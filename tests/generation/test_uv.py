@@ -152,7 +152,10 @@ PUBLIC = [
     *(f"tool install {OWN}", f"tool run {OWN}@latest", f"tool run --from {OWN} x", f"tool upgrade {OWN}"),
     *(f"run --with {OWN} python", f"run --with=numpy,{OWN} python", f"run -w {OWN} x", "run script.py"),
     *("run --with-requirements list.txt x", "lock --script script.py", f"add --script=s.py {OWN}"),
+    *(f"pip install -P{OWN} numpy", f"pip install --upgrade-package {OWN} numpy"),
+    *(f"--preview-features format pip install -U {OWN}",),
 ]
+UNSEEN = ["pip install -r -", "pip install -r /dev/stdin", "pip install --group x.toml:g", "pip sync -"]
 NOT_PUBLIC = [
     *("pip install numpy", "pip install in-house-package-2", "pip uninstall in-house-package"),
     *("pip install ./in-house-package", "pip install in-house-package@https://example.com/a.whl"),
@@ -176,6 +179,12 @@ def test_a_private_package_is_not_taken_from_the_public_index(bake, tmp_path):
     for typed in PUBLIC:
         assert (typed, uv.calls(typed), uv.code) == (typed, [], 64)
         assert "is the project's own (tool.uv.sources), and this would take a public one: uv" in uv.stderr
+    (project.path / "plain").write_text(HEADER.format(OWN))
+    for typed in ("run -s plain", "run --script plain"):
+        assert (typed, uv.calls(typed), uv.code) == (typed, [], 64)
+    for typed in UNSEEN:
+        assert (typed, uv.calls(typed), uv.code) == (typed, [], 64)
+        assert "could name a package of the project's own" in uv.stderr
     for typed in NOT_PUBLIC:
         assert (uv.calls(typed) != [], uv.code) == (True, 0), uv.stderr
 

@@ -43,6 +43,8 @@ choose_ids() {  # sets uid and gid: USER_ID and GROUP_ID, else the owner of /cod
     gid=${GROUP_ID:-${owner#* }}
     # Group 0 opens root's files on the host: it has to be asked for.
     [ "$gid" != 0 ] || [ "${GROUP_ID:-}" ] || gid=$uid
+    # The group that opens PIP_CONF and NETRC (docker/Dockerfile).
+    [ "$gid" != 65533 ] || die 64 "GROUP_ID=65533 is the image's own group index; take the output of 'id -g', or leave it unset"
     # A rootless engine's root is the host user; every other id would be a stranger to /code.
     read -r inside outside _ < /proc/self/uid_map
     [ "$inside $outside" != '0 0' ] || { refuse_root; return 0; }
@@ -62,11 +64,11 @@ name_app() {  # gives the ids to the lines of `app`, if it has others; fails on 
 read_login() {  # of PIP_CONF and NETRC what `uv` needs, while root can: their folder is closed to your programs
     [ -d /opt/index ] || return 0
     case ${1:-} in
-        uv | /usr/local/bin/uv) asked=yes ;;
+        /usr/local/bin/uv) asked=yes ;;
         *) asked='' && [ "${SYNC_GROUP:-}" = dev ] || return 0 ;;  # whose terminals start without this script
     esac
     code=0
-    /usr/bin/setpriv --reuid="$uid" --regid="$gid" --groups=index -- /usr/local/bin/with-index --keep-login || code=$?
+    /usr/bin/setpriv --reuid="$uid" --regid=index --groups="$gid" -- /usr/local/bin/with-index --keep-login || code=$?
     [ "$code" = 0 ] || [ -z "$asked" ] || exit "$code"
 }
 
@@ -170,6 +172,8 @@ refuse_planted
 # The kernel's own word, and no process: `id` is one, and no folder is sure to be root's (userns-remap).
 while read -r key user _; do [ "$key" != Uid: ] || break; done < /proc/self/status
 spent=''
+# The one that keeps the packages of ACCELERATOR: a package may have brought another program of this name.
+case ${1:-} in uv) shift; set -- /usr/local/bin/uv "$@" ;; esac
 if [ "$user" = 0 ]; then
     choose_ids
     read_login "$@"

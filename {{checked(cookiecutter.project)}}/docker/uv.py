@@ -36,7 +36,8 @@ ENTRYPOINT = "/usr/local/bin/entrypoint"
 GLOBAL = ("--quiet", "--verbose", "--offline", "--no-progress", "--no-cache", "--no-config")
 GLOBAL += ("--system-certs", "--native-tls")
 WITH_VALUE = ("--color", "--directory", "--project", "--config-file", "--cache-dir")
-WITH_VALUE += ("--allow-insecure-host", "--refresh-package")
+WITH_VALUE += ("--allow-insecure-host", "--refresh-package", "--preview-features")
+WITH_VALUE += ("--python-preference", "--python-fetch")
 # With one of these, uv is told what to sync, or not to.
 CHOSEN = ("--extra", "--all-extras", "--only-group", "--only-dev", "--script")
 NOT_SYNCED = ("--no-sync", "--frozen", "--script")

@@ -28,7 +28,9 @@ case ${PUBLIC_INDEX_URL:-} in
         ;;
     http://?* | https://?*) export UV_DEFAULT_INDEX="$PUBLIC_INDEX_URL" PIP_INDEX_URL="$PUBLIC_INDEX_URL" ;;
     *)
-        echo "with-network: PUBLIC_INDEX_URL=$PUBLIC_INDEX_URL is not a URL that begins with http:// or https://" >&2
+        printf 'with-network: PUBLIC_INDEX_URL=%s is not a URL that begins with http:// or https://' "$PUBLIC_INDEX_URL" \
+            | LC_ALL=C /usr/bin/tr -d '\000-\037\177' >&2
+        echo >&2
         exit 64
         ;;
 esac
