@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import tarfile
 from collections.abc import Iterator
@@ -136,3 +137,17 @@ def test_a_private_package_that_must_be_built_is_named_first(base, tmp_path, pri
         IMAGE, "/opt/venv/bin/python", "-c", "import in_house_source as it; print(it.VERSION)"
     )
     assert PASSWORD not in in_image(IMAGE, "cat", "/opt/venv/taken")
+
+
+def test_a_build_backend_does_not_run_beside_the_password_to_tell_the_version(
+    base, tmp_path, private, public
+):
+    """uv asks the backend of the project itself, whatever it may build."""
+    project = make(tmp_path, private.url)
+    path = project.path / "pyproject.toml"
+    path.write_text(re.sub(r"(?m)^version = .*$", 'dynamic = ["version"]', path.read_text()))
+
+    done = build(project, public)
+
+    assert done.returncode != 0
+    assert "with-index: pyproject.toml has dynamic metadata" in done.stdout + done.stderr

@@ -189,6 +189,13 @@ def test_a_program_finds_nothing_of_netrc_and_pip_conf(built, files, command):
     assert OTHERS not in done.stdout + done.stderr
 
 
+def test_a_line_in_env_opens_their_folder_to_nobody(built, files):
+    done = built.run("app", "cat", "/opt/index/netrc", GROUP_ID="65533", **files)
+
+    assert (done.returncode, done.stdout) == (64, "")
+    assert "GROUP_ID=65533 is the image's own group index" in done.stderr
+
+
 def test_uv_itself_gets_the_login_of_this_index_and_no_other(built, files, tmp_path):
     """In its place: a program that prints what it has."""
     spy = tmp_path / "uv"
