@@ -151,10 +151,7 @@ start() {
 run() {
     PATH=$path
     [ $# -gt 0 ] || start bash
-    case $1 in
-        -*) start python "$@" ;;
-        uv) shift; start /usr/local/bin/uv "$@" ;;  # not one that a package brings: it may get a login
-    esac
+    case $1 in -*) start python "$@" ;; esac
     if [ -f "$1" ]; then
         case $1 in *.py | *.pyz) start python "$@" ;; esac
     elif [ -f "$1/__main__.py" ]; then
@@ -172,7 +169,7 @@ refuse_planted
 # The kernel's own word, and no process: `id` is one, and no folder is sure to be root's (userns-remap).
 while read -r key user _; do [ "$key" != Uid: ] || break; done < /proc/self/status
 spent=''
-# The one that keeps the packages of ACCELERATOR: a package may have brought another program of this name.
+# Not one that a package brings: it may get a login.
 case ${1:-} in uv) shift; set -- /usr/local/bin/uv "$@" ;; esac
 if [ "$user" = 0 ]; then
     choose_ids
