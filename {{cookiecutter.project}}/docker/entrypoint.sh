@@ -50,6 +50,11 @@ read_login() {  # of PIP_CONF and NETRC what `uv` needs, while root can: their f
         uv | /usr/local/bin/uv) ;;
         *) [ "${SYNC_GROUP:-}" = dev ] || return 0 ;;  # whose terminals start without this script
     esac
+    given=''  # what is not set is /dev/null
+    while read -r _ _ _ root target _; do
+        case "$root $target" in '/null /opt/index/'*) ;; *' /opt/index/'*) given=yes ;; esac
+    done < /proc/self/mountinfo
+    [ "$given" ] || return 0
     /usr/bin/setpriv --reuid="$uid" --regid="$gid" --groups=index -- /usr/local/bin/with-index --keep-login || code=$?
     [ -z "${code:-}" ] || [ "${1:-}" != uv ] || exit "$code"
 }
