@@ -67,6 +67,11 @@ read_login() {  # of PIP_CONF and NETRC what `uv` needs, while root can: their f
         /usr/local/bin/uv) asked=yes ;;
         *) asked='' && [ "${SYNC_GROUP:-}" = dev ] || return 0 ;;  # whose terminals start without this script
     esac
+    given=''  # what is not set is /dev/null
+    while read -r _ _ _ root target _; do
+        case "$root $target" in '/null /opt/index/'*) ;; *' /opt/index/'*) given=yes ;; esac
+    done < /proc/self/mountinfo
+    [ "$given" ] || return 0
     code=0
     /usr/bin/setpriv --reuid="$uid" --regid=index --groups="$gid" -- /usr/local/bin/with-index --keep-login || code=$?
     [ "$code" = 0 ] || [ -z "$asked" ] || exit "$code"
