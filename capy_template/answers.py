@@ -33,6 +33,7 @@ def package_name(project: str) -> str:
     Raises FailedHookException, which cookiecutter prints as one line, when the name is not at once
     a folder, an image repository, a Compose project and a Python package.
     """
+    require_text("project", project)
     if not re.fullmatch(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*", project) or len(project) > LONGEST:
         raise refusal(
             project, f"it takes up to {LONGEST} lower-case letters, digits and single - or _, a letter first"
@@ -40,6 +41,12 @@ def package_name(project: str) -> str:
     if is_taken(project):
         raise refusal(project, "Python, or this project, already has something of that name")
     return project.replace("-", "_")
+
+
+def require_text(name: str, answer: object) -> None:
+    """Raise FailedHookException where an answer of a configuration or replay file is no text."""
+    if not isinstance(answer, str):
+        raise FailedHookException(f"{name} cannot be used: it is no text. Nothing was written")
 
 
 def is_taken(project: str) -> bool:
@@ -64,6 +71,7 @@ def index_url(answer: str) -> str:
 
     Raises FailedHookException, which quotes nothing of an answer that may hold a password.
     """
+    require_text("private_index", answer)
     url = answer.strip().rstrip("/")
     if "@" in url:
         reason = (
@@ -98,6 +106,7 @@ def private_packages(answers: Mapping[str, str]) -> list[str]:
 
     Raises FailedHookException for one that is no name, or that the project has from elsewhere.
     """
+    require_text("private_packages", answers["private_packages"])
     listed = [name.strip() for name in answers["private_packages"].split(",")]
     names = [re.sub(r"[-_.]+", "-", name).lower() for name in listed if name]
     if names and not index_url(answers["private_index"]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 
 from tests.conftest import BakedProject, generate
@@ -61,7 +62,12 @@ def test_shell_history_and_vs_code_s_server_outlive_a_rebuild_and_its_notes_do_n
 
 def type_into_a_shell(dev: DevContainer, line: str) -> None:
     """Type a line into a shell of the dev container, which is then killed, as VS Code does it."""
-    command = ["docker", "exec", "--interactive", "--user", "app", dev.started["containerId"], "bash", "-i"]
+    remote = json.loads(dev.project.read(".devcontainer/devcontainer.json"))["remoteEnv"]
+    options = [
+        word for name in ("HISTFILE", "PROMPT_COMMAND") for word in ("--env", f"{name}={remote[name]}")
+    ]
+    command = ["docker", "exec", "--interactive", "--user", "app", *options, dev.started["containerId"]]
+    command += ["bash", "-i"]
     subprocess.run(command, input=f"{line}\nkill -9 $$\n", capture_output=True, text=True)
 
 

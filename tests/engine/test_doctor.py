@@ -105,7 +105,7 @@ def test_a_container_whose_home_is_closed_is_named(image, named):
     beside = [
         "--entrypoint",
         "doctor",
-        "-ePATH=/opt/venv/bin:/usr/bin:/bin",
+        "-ePATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin",
     ]
 
     code, found = doctor(image, *beside, "--user", "1234:0", "-eHOME=/root", "-eUSER=app")
