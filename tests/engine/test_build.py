@@ -358,7 +358,7 @@ def test_vs_code_gets_the_same_service_with_its_tools_and_no_ids_from_env(config
     assert (plain["build"]["target"], dev["build"]["target"]) == ("runtime", "dev")
     assert dev["image"] == image_of("capy-test", f"{accelerator}-dev")
     assert dev["environment"] == {
-        "CACHE_DIR": "./.cache",
+        "CACHE_FROM": "./.cache",
         "GROUP_ID": "",
         "PUBLIC_INDEX_URL": "",
         "USER_ID": "",

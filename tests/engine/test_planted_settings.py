@@ -55,7 +55,7 @@ def test_a_cache_that_became_a_symlink_is_refused_unless_it_is_a_setting(project
 
     refused = project.run(*APP, "touch", "/cache/pwned")
     typed = project.run(
-        *APP, "sh", "-c", 'touch /cache/wanted; echo "${CACHE_DIR-none}"', CACHE_DIR=str(elsewhere)
+        *APP, "sh", "-c", 'touch /cache/wanted; echo "${CACHE_FROM-none}"', CACHE_DIR=str(elsewhere)
     )
 
     assert refused.returncode == 64

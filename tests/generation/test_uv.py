@@ -155,7 +155,14 @@ PUBLIC = [
     *(f"pip install -P{OWN} numpy", f"pip install --upgrade-package {OWN} numpy"),
     *(f"--preview-features format pip install -U {OWN}",),
 ]
-UNSEEN = ["pip install -r -", "pip install -r /dev/stdin", "pip install --group x.toml:g", "pip sync -"]
+UNSEEN = [
+    "pip install -r -",
+    "pip install -r-",
+    "pip install --requirement=pipe",
+    "pip install -r /dev/stdin",
+    "pip install --group x.toml:g",
+    "pip sync -",
+]
 NOT_PUBLIC = [
     *("pip install numpy", "pip install in-house-package-2", "pip uninstall in-house-package"),
     *("pip install ./in-house-package", "pip install in-house-package@https://example.com/a.whl"),
@@ -182,6 +189,7 @@ def test_a_private_package_is_not_taken_from_the_public_index(bake, tmp_path):
     (project.path / "plain").write_text(HEADER.format(OWN))
     for typed in ("run -s plain", "run --script plain"):
         assert (typed, uv.calls(typed), uv.code) == (typed, [], 64)
+    os.mkfifo(project.path / "pipe")
     for typed in UNSEEN:
         assert (typed, uv.calls(typed), uv.code) == (typed, [], 64)
         assert "could name a package of the project's own" in uv.stderr

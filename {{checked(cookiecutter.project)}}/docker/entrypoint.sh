@@ -108,13 +108,13 @@ mounted() {  # whether something is mounted at $1; source is then its device and
 
 refuse_planted() {  # symlinks that code in an earlier container may have left in the project: the engine follows them
     place=/code
-    case ${CACHE_DIR:-/} in
+    case ${CACHE_FROM:-/} in
         /*) ;;  # somebody typed it
         *)
             IFS=/
-            for folder in $CACHE_DIR; do
+            for folder in $CACHE_FROM; do
                 place=$place/$folder
-                [ ! -L "$place" ] || die 64 "$CACHE_DIR leads through a symlink, and could lead anywhere. Replace it by a folder, or set CACHE_DIR in .env to the full path of the folder it stands for"
+                [ ! -L "$place" ] || die 64 "$CACHE_FROM leads through a symlink, and could lead anywhere. Replace it by a folder, or set CACHE_DIR in .env to the full path of the folder it stands for"
             done
             unset IFS
             ;;
@@ -185,6 +185,6 @@ if [ "$user" = 0 ]; then
 else
     settle
 fi
-unset CACHE_DIR
+unset CACHE_FROM
 [ -e uv.lock ] || [ "$PWD" != /code ] || write_lock
 run "$@"
