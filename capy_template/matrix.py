@@ -101,15 +101,16 @@ def stack(environment: str, line: str) -> Stack:
     use, entry = matrix["environments"][environment], matrix["lines"][line]
     found = {name: fact for name, fact in entry.items() if isinstance(fact, dict)}
     facts = {name: fact["value"] for name, fact in found.items()}
-    image = {"image": "cudnn_image", "wheels": "wheels_image", "ngc": "ngc_image"}[use["cuda_from"]]
-    nvidia, cpu = extras(use, facts)
+    cuda_from = source_of_cuda(matrix, environment, line)
+    image = {"image": "cudnn_image", "wheels": "wheels_image", "ngc": "ngc_image"}[cuda_from]
+    nvidia, cpu = extras(use["packages"], cuda_from, facts)
     return Stack(
         environment=environment,
         line=line,
         description=use["description"],
         example=use["example"],
         packages=tuple(use["packages"]),
-        cuda_from=use["cuda_from"],
+        cuda_from=cuda_from,
         nvidia_image=facts[image],
         cpu_image=facts["cpu_image"],
         dependencies=tuple(
@@ -117,7 +118,7 @@ def stack(environment: str, line: str) -> Stack:
         ),
         nvidia=nvidia,
         cpu=cpu,
-        overrides=overrides(use, facts),
+        overrides=overrides(use["packages"], cuda_from, facts),
         exclusions=tuple(name for name in OPENCVS if name != DISTRIBUTIONS["opencv"]),
         shm_size=use.get("shm_size"),
         facts=facts,
@@ -144,35 +145,49 @@ def chosen(answers: Mapping[str, str]) -> Stack:
         raise FailedHookException(f"{error}. Nothing was written") from None
 
 
-def extras(use: dict[str, Any], facts: dict[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the requirements of the extras `nvidia` and `cpu` for an environment of the matrix."""
+def extras(
+    packages: list[str], cuda_from: str, facts: dict[str, Any]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the requirements of the extras `nvidia` and `cpu` for packages of the matrix."""
     nvidia, cpu = [], []
-    for name in use["packages"]:
+    for name in packages:
         if name in ("torch", "torchvision"):
             cpu.append(f"{name}=={facts[name]}")
-            if use["cuda_from"] == "wheels":
+            if cuda_from == "wheels":
                 nvidia.append(f"{name}=={facts[name]}")
         if name == "onnxruntime":
             cpu.append(f"onnxruntime=={facts['onnxruntime']}")
-            nvidia.append(onnxruntime_gpu(use, facts))
+            nvidia.append(onnxruntime_gpu(cuda_from, facts))
+    if cuda_from == "wheels" and "torch" not in packages:
+        nvidia.append(nvrtc(facts))
     return tuple(nvidia), tuple(cpu)
 
 
-def onnxruntime_gpu(use: dict[str, Any], facts: dict[str, Any]) -> str:
+def onnxruntime_gpu(cuda_from: str, facts: dict[str, Any]) -> str:
     """Return the requirement of ONNX Runtime for a GPU."""
-    libraries = "[cuda,cudnn]" if use["cuda_from"] == "wheels" else ""
+    libraries = "[cuda,cudnn]" if cuda_from == "wheels" else ""
     return f"onnxruntime-gpu{libraries}=={facts['onnxruntime']}"
 
 
-def overrides(use: dict[str, Any], facts: dict[str, Any]) -> tuple[str, ...]:
+def nvrtc(facts: dict[str, Any]) -> str:
+    """Return the requirement of NVIDIA's runtime compiler, in the line's CUDA version; PyTorch pins its own.
+
+    A driver refuses the PTX of a compiler that is newer than itself, of the same CUDA major, too:
+    https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html
+    """
+    name = "nvidia-cuda-nvrtc" if facts["cuda"] >= 13 else f"nvidia-cuda-nvrtc-cu{facts['cuda']}"
+    return f"{name}=={facts['torch_cuda']}.*"
+
+
+def overrides(packages: list[str], cuda_from: str, facts: dict[str, Any]) -> tuple[str, ...]:
     """Return uv's override-dependencies: the line's versions, in the extra that they belong to.
 
     PyTorch in the extras of wheels has none: an override would lose the index that the extra chooses, and the
     pins there decide already. NVIDIA's image has its own, so nothing may bring another one.
     """
-    gpu, cpu = onnxruntime_gpu(use, facts), f"onnxruntime=={facts['onnxruntime']}"
-    found = [f"{gpu} ; extra == 'nvidia'", cpu + " ; extra == 'cpu'" * ("onnxruntime" in use["packages"])]
-    if use["cuda_from"] == "ngc":
+    gpu, cpu = onnxruntime_gpu(cuda_from, facts), f"onnxruntime=={facts['onnxruntime']}"
+    found = [f"{gpu} ; extra == 'nvidia'", cpu + " ; extra == 'cpu'" * ("onnxruntime" in packages)]
+    if cuda_from == "ngc":
         family = ("torch", "torchvision", "torchaudio")
         found += [f"{name}=={facts[name]} ; extra == 'cpu'" for name in family]
     return tuple(found)
@@ -180,13 +195,19 @@ def overrides(use: dict[str, Any], facts: dict[str, Any]) -> tuple[str, ...]:
 
 def unserved(matrix: dict[str, Any], environment: str, line: str) -> str:
     """Return why a pair cannot be had and what can; nothing where it can be had."""
-    by_nvidia = matrix["environments"][environment]["cuda_from"] == "ngc"
+    by_nvidia = source_of_cuda(matrix, environment, line) == "ngc"
     if not by_nvidia or matrix["lines"][line]["ngc_image"]["value"]:
         return ""
     others = [name for name, entry in matrix["lines"].items() if entry["ngc_image"]["value"]]
     same_cuda = [name for name in others if cuda_of(matrix, name) == cuda_of(matrix, line)]
     nearest = (same_cuda or others)[0]
     return f"{matrix['lines'][line]['ngc_image']['why']}. Try cuda={nearest}, or environment=training"
+
+
+def source_of_cuda(matrix: dict[str, Any], environment: str, line: str) -> str:
+    """Return where an environment of a line has its CUDA from: image, wheels or ngc."""
+    use = matrix["environments"][environment]
+    return use.get("cuda_from_in", {}).get(line, use["cuda_from"])
 
 
 def cuda_of(matrix: dict[str, Any], line: str) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from capy_template.matrix import load, unserved
+from capy_template.matrix import load, source_of_cuda, unserved
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "compatibility.md"
 
@@ -160,7 +160,7 @@ def origin(matrix: dict[str, Any], environment: str, line: str) -> str:
         "image": "NVIDIA's image, with cuDNN",
         "wheels": "packages (wheels)",
         "ngc": "NVIDIA's PyTorch image",
-    }[matrix["environments"][environment]["cuda_from"]]
+    }[source_of_cuda(matrix, environment, line)]
 
 
 def refusals(matrix: dict[str, Any]) -> list[str]:

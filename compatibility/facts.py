@@ -12,7 +12,7 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from capy_template.matrix import DISTRIBUTIONS, extras
+from capy_template.matrix import DISTRIBUTIONS, extras, source_of_cuda
 from compatibility.index import Changed, Index, Target
 
 # The packages of a pinned fact: with a GPU and without.
@@ -197,16 +197,22 @@ def torch_cudnn(line: Line) -> None:
 
 
 def together(line: Line) -> None:
-    """A first build of `full` today: all packages go together, with one cuDNN and no new major version.
+    """A first build today: all packages go together, with one cuDNN and no new major version.
 
-    For the line's Python, the lowest and the highest: `uv lock` is for all of them.
+    In each environment with ONNX Runtime whose CUDA comes from the index; for the line's Python, the lowest
+    and the highest: `uv lock` is for all of them.
     """
-    use = line.matrix["environments"]["full"]
-    values = {fact: line.value(fact) for fact in (*PINNED, *COMPANIONS, *line.ranges)}
-    wanted = [*extras(use, values)[0]]
-    wanted += [
-        DISTRIBUTIONS.get(name, name) + values[name] for name in use["packages"] if name in line.ranges
-    ]
+    for environment, use in line.matrix["environments"].items():
+        source = source_of_cuda(line.matrix, environment, line.name)
+        if source == "wheels" and "onnxruntime" in use["packages"]:
+            resolves(line, use["packages"])
+
+
+def resolves(line: Line, names: list[str]) -> None:
+    """Raise Changed where packages of the matrix, for a GPU and from the index, do not go together."""
+    values = {fact: line.value(fact) for fact in (*PINNED, *COMPANIONS, *line.ranges, "cuda", "torch_cuda")}
+    wanted = [*extras(names, "wheels", values)[0]]
+    wanted += [DISTRIBUTIONS.get(name, name) + values[name] for name in names if name in line.ranges]
     for python in dict.fromkeys(line.value(fact) for fact in ("python", "lowest_python", "highest_python")):
         packages = line.index.resolve(wanted, line.target(python))
         cudnns = [package for package in packages if package.startswith("nvidia-cudnn")]

@@ -29,7 +29,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from capy_template.matrix import load
+from capy_template.matrix import load, source_of_cuda
 from compatibility import packages_page, system, verdicts
 from compatibility.adding import ACCELERATORS, Added, Distribution, Project
 from compatibility.facts import METADATA, Line
@@ -95,7 +95,7 @@ class Trial:
             self.line.value("torch") if "torch" in use["packages"] else None,
             self.line.value("ubuntu"),
             system.table(),
-            use["cuda_from"] == "image",
+            source_of_cuda(self.line.matrix, self.project.environment, self.line.name) == "image",
         )
 
     def verdicts(self, package: Package) -> dict[str, Verdict]:

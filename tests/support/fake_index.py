@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from capy_template.matrix import DISTRIBUTIONS
+from capy_template.matrix import DISTRIBUTIONS, nvrtc
 
 LINUX = "manylinux_2_28_x86_64"
 # More than remotezip and uv read at once: whoever downloads all of it is noticed.
@@ -98,6 +98,7 @@ def add_pinned(index: FakeIndex, facts: dict[str, Any], **changes: str) -> None:
     said = {**facts, "onnxruntime_cuda": f"{major}.0", "extra": f"nvidia-cudnn-cu{major}", **changes}
     index.add(f"nvidia-cudnn-cu{major}", cudnn)
     index.add(f"nvidia-cuda-nvrtc-cu{major}", f"{major}.0.1")
+    index.add(nvrtc(facts).partition("==")[0], f"{facts['torch_cuda']}.1")
     wanted = said.get("cuda_extra", f"nvidia-cuda-nvrtc-cu{major}~={major}.0")
     extras = [f"{wanted}; extra == 'cuda'"]
     extras += [f"{said['extra']}~={facts['cudnn']}.0; extra == 'cudnn'"]

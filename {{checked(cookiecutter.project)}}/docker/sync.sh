@@ -1,12 +1,15 @@
 #!/bin/sh
 # sync-environment [--packages] OPTION…: makes /opt/venv hold what pyproject.toml and uv.lock say.
 # Runs in a build step, in the project folder; the options go to `uv sync`.
-#   --packages   without the project and the packages in its folders, whose files are not copied yet
-#   --lock       only writes uv.lock where there is none
+#   --packages     without the project and the packages in its folders, whose files are not copied yet
+#   --lock         only writes uv.lock where there is none
+#   --list-large   writes /opt/large/pylock.toml: the large packages, with the versions and hashes of uv.lock
+#   --large        installs those
 set -eu
 
-# Writable for all: a package that saves beside itself (a checkpoint in site-packages) works for any uid.
-sync() { umask 0000; uv sync "$@"; }
+# Writable for all: a package that saves beside itself (a checkpoint in site-packages) works for any uid. In the cache,
+# too, whose modes an installed file has.
+umask 0000
 export PATH="/opt/venv/bin:$PATH" UV_WITHOUT_DOCTOR=1  # the doctor has a step of its own
 
 lock() {
@@ -20,18 +23,42 @@ lock() {
     fi
 }
 
-if [ "${1:-}" = --lock ]; then lock; exit; fi
-if [ "${1:-}" = --packages ]; then
-    shift
-    lock
-    install -m 0644 pyproject.toml uv.lock /opt/
-    sync --frozen --no-install-project --no-install-local "$@"
-    # what comes from uv's cache has the mode that it was unpacked with
-    exec find /opt/venv ! -type l ! -perm -o=w -exec chmod o+w {} +
-fi
+# A framework and its CUDA: gigabytes that change once in months.
+large='torch|triton|onnxruntime(-gpu)?|(nvidia|cuda)-[a-z0-9-]+'
+export_packages() { uv export --quiet --frozen --no-default-groups --extra "$ACCELERATOR" --no-annotate --no-header "$@"; }
+
+case ${1:-} in
+    --lock) lock; exit ;;
+    --list-large)
+        shift
+        lock
+        mkdir /opt/large
+        : > /opt/large/pylock.toml
+        for name in $(export_packages --no-hashes | sed -En "s/^($large)==.*/\1/p"); do
+            # what needs a login is fetched already
+            grep -qxF "$name" /opt/fetched/names 2>/dev/null || set -- "$@" --only-emit-package "$name"
+        done
+        if [ $# -gt 0 ]; then export_packages --format pylock.toml "$@" > /opt/large/pylock.toml; fi
+        exit
+        ;;
+    --large)
+        [ -s /opt/large/pylock.toml ] || exit 0
+        uv venv --quiet --allow-existing /opt/venv
+        uv --preview-features pylock pip install --no-deps --requirements /opt/large/pylock.toml
+        exec find /opt/venv -type f -perm -o=w -exec chmod o-w {} +
+        ;;
+    --packages)
+        shift
+        lock
+        install -m 0644 pyproject.toml uv.lock /opt/
+        uv sync --frozen --no-install-project --no-install-local "$@"
+        # folders alone: a changed mode would copy a large package into this layer
+        exec find /opt/venv -type d ! -perm -o=w -exec chmod o+w {} +
+        ;;
+esac
 
 [ -f uv.lock ] || cp /opt/uv.lock uv.lock
-if ! sync --locked --inexact "$@"; then
+if ! uv sync --locked --inexact "$@"; then
     echo 'sync: if uv.lock is out of date: docker compose run --rm app uv lock (no image yet: move uv.lock away for one build)' >&2
     exit 1
 fi

@@ -1,0 +1,74 @@
+"""The image for production: what is in it, who runs in it, and that nothing in it can be changed."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.workers import image_of
+
+# Of what builds, tests or installs.
+TOOLS = ("uv", "pip", "pytest", "jupyter", "g++", "gcc", "git", "sync-environment")
+OF_OPT = ["pyproject.toml", "uv.lock", "venv"]
+SCRATCH = ("/code/outputs", "/home/app", "/cache", "/tmp", "/var/tmp", "/dev", "/run/lock")
+AS_ITSELF = {"remove": True, "read_only": True, "networks": ["none"]}
+
+
+@pytest.fixture(scope="module")
+def deployed(built) -> str:
+    """The image, as `docker compose build deploy` makes it."""
+    done = built.run("docker", "compose", "build", "deploy")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return f"{image_of('capy-test')}-deploy"
+
+
+def test_it_starts_by_itself_on_a_read_only_system(docker, deployed, tmp_path):
+    tmp_path.chmod(0o777)
+
+    said = docker.run(deployed, volumes=[(tmp_path, "/code/outputs")], **AS_ITSELF)
+
+    assert "saved" in said or "outputs/" in said
+    made = [path for path in tmp_path.iterdir() if path.is_file()]
+    assert made
+    assert {path.stat().st_uid for path in made} == {1000}
+
+
+def test_it_starts_without_any_mount(docker, deployed):
+    assert "outputs/" in docker.run(deployed, remove=True, networks=["none"])
+
+
+def test_any_other_user_can_run_it_too(docker, deployed):
+    assert (
+        docker.run(deployed, ["-c", "import os, cv2; print(os.getuid())"], user="4321:0", **AS_ITSELF)
+        == "4321"
+    )
+
+
+def test_it_has_no_tools(docker, deployed):
+    search = (
+        f"PATH=/opt/venv/bin:/opt/uv/bin:$PATH; for name in {' '.join(TOOLS)}; do which $name || true; done"
+    )
+    found = docker.run(deployed, ["-c", f"{search}; ls /opt"], entrypoint="sh", **AS_ITSELF)
+
+    assert found.split() == OF_OPT
+
+
+def test_its_user_can_change_neither_packages_nor_code(docker, deployed):
+    script = "find / -xdev -path /proc -prune -o ! -type l -writable -print"
+    found = docker.run(deployed, ["-c", script], entrypoint="sh", remove=True, networks=["none"])
+
+    assert {path for path in found.splitlines() if not path.startswith(SCRATCH)} == set()
+
+
+def test_the_doctor_is_content_with_it(docker, deployed):
+    said = docker.run(deployed, ["doctor", "--build"], **AS_ITSELF)
+
+    assert "PROBLEM" not in said
+    assert "ok       imports" in said
+
+
+def test_the_large_packages_are_the_same_layer_as_in_the_runtime_image(docker, deployed, built):
+    layers = {name: docker.image.inspect(name).root_fs.layers for name in (deployed, image_of("capy-test"))}
+    (deploy, runtime) = layers.values()
+    common = [mine for mine, other in zip(deploy, runtime, strict=False) if mine == other]
+
+    assert len(common) >= 5  # base, its three steps, large
