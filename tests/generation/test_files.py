@@ -164,10 +164,13 @@ def test_the_name_stands_wherever_a_name_is_needed(bake):
     assert not re.search("my[-_]project", "".join(texts(project).values()))
 
 
+A_FEW = each_answer_once()
+
+
 @pytest.mark.parametrize(
     "answers",
     [
-        pytest.param(answers, marks=() if answers in each_answer_once() else pytest.mark.nightly)
+        pytest.param(answers, marks=() if answers in A_FEW else pytest.mark.nightly)
         for answers in COMBINATIONS
     ],
     ids=sentence,
