@@ -41,10 +41,13 @@ endif
 test-all: lint $(installed) $(cli)  ## every test that there is, for a night or a release
 	$(call run_tests,nightly or not nightly)
 
-# Two workers share the engine; what looks at the whole of it runs alone, at the end.
+# Two workers share the engine; what looks at the whole of it runs alone, at the end. Beside the first tests, which
+# use no engine, its build cache is made smaller, if it is up.
 define run_tests
 	status=0; \
+	$(venv) -m engines.engine prune & \
 	$(venv) -m pytest tests/generation --numprocesses auto -m '$1' || status=1; \
+	wait; \
 	$(venv) -m pytest tests/devcontainer tests/engine --numprocesses 2 --dist loadfile --no-loadscope-reorder \
 		-m '($1) and not serial' || status=1; \
 	$(venv) -m pytest tests/engine tests/devcontainer -m '($1) and serial' || status=1; \
