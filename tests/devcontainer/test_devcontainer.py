@@ -155,15 +155,19 @@ def test_the_private_index_is_there_with_a_login_that_no_list_of_processes_shows
 
 @contextmanager
 def watched(*words: str) -> Iterator[set[str]]:
-    """Look at the command lines of all processes of the host again and again; those with one of the words."""
+    """Look at the command lines of the host's new processes, again and again; those with one of the words."""
     seen: set[str] = set()
     stop = threading.Event()
+    old = set(Path("/proc").glob("[0-9]*"))
 
     def look() -> None:
         while not stop.wait(0.02):
-            for file in Path("/proc").glob("[0-9]*/cmdline"):
+            now = set(Path("/proc").glob("[0-9]*"))
+            old.intersection_update(now)  # a number comes again
+            for process in now - old:
                 with suppress(OSError):
-                    line = file.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                    data = (process / "cmdline").read_bytes()
+                    line = data.replace(b"\0", b" ").decode(errors="replace")
                     if any(word in line for word in words):
                         seen.add(line)
 

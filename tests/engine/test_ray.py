@@ -219,10 +219,16 @@ def assert_every_picture_has_one_line(project: BakedProject, result: str) -> Non
     assert owners == {f"{UID}:{UID}"}
 
 
-@pytest.mark.nightly
-def test_the_project_s_own_tests_pass(project):
-    """In the dev container they run for `make test`, too: tests/devcontainer/test_matrix.py."""
-    done = project.run(*APP, "pytest")
+@pytest.mark.parametrize(
+    "which",
+    [
+        pytest.param("--ignore=tests/test_cluster.py", id="of training and export"),
+        pytest.param("tests/test_cluster.py", id="of Ray", marks=pytest.mark.nightly),
+    ],
+)
+def test_the_project_s_own_tests_pass(project, which):
+    """Those of every environment with PyTorch; test_ci.py runs the ones of `inference`."""
+    done = project.run(*APP, "pytest", which)
 
     assert done.returncode == 0, done.stdout
 
