@@ -42,10 +42,12 @@ test-all: lint $(installed) $(cli)  ## every test that there is, for a night or 
 	$(call run_tests,nightly or not nightly)
 
 # Two workers share the engine; what looks at the whole of it runs alone, at the end. Beside the first tests, which
-# use no engine, its build cache is made smaller, if it is up.
+# use none, it is started and its build cache made smaller; an engine that was up before stays.
 define run_tests
-	status=0; \
-	$(venv) -m engines.engine prune & \
+	status=0; export ENGINE_STAYS=yes; \
+	$(venv) -m engines.engine status >/dev/null 2>&1 || trap '$(venv) -m engines.engine down >/dev/null 2>&1 || :' EXIT; \
+	trap 'exit 130' INT TERM; \
+	{ $(venv) -m engines.engine up && $(venv) -m engines.engine prune; } >/dev/null 2>&1 & \
 	$(venv) -m pytest tests/generation --numprocesses auto -m '$1' || status=1; \
 	wait; \
 	$(venv) -m pytest tests/devcontainer tests/engine --numprocesses 2 --dist loadfile --no-loadscope-reorder \

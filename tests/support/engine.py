@@ -86,9 +86,9 @@ def engine(pytestconfig: pytest.Config) -> Iterator[Engine]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Note whether an engine is up before any worker starts one."""
+    """Note whether an engine is up before any worker starts one, or whoever started pytest ends it."""
     if not WORKER:
-        config.stash[WAS_UP] = running_or_none() is not None
+        config.stash[WAS_UP] = "ENGINE_STAYS" in os.environ or running_or_none() is not None
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
