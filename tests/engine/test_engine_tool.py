@@ -90,22 +90,6 @@ def test_up_twice_is_one_engine(daemon):
     assert daemon.pid() == first
 
 
-def test_prune_removes_what_no_build_used_lately(daemon, monkeypatch):
-    assert engine.prune() == 0  # no engine is up
-    up = engine.find_or_start()
-    recipe = Path(up.env["DOCKER_CONFIG"]).parent / "tooltest"
-    recipe.mkdir()
-    (recipe / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
-    up.docker("build", "--quiet", recipe)
-    kept = up.docker("buildx", "du", "--format", "json")
-    monkeypatch.setattr(engine, "BUILD_CACHE", "1B")
-
-    assert engine.prune() == 0
-
-    assert kept
-    assert up.docker("buildx", "du", "--format", "json") == ""
-
-
 def test_two_ups_at_once_start_one_engine(daemon):
     ups = [threading.Thread(target=engine.up) for _ in range(2)]
 
