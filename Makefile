@@ -63,7 +63,7 @@ shell_scripts := find . \( -name .git -o -name .venv -o -name node_modules -o -p
 	-exec awk 'FNR == 1 && /^\#!.*[\/ ](ba|da)?sh( |$$)/ { print FILENAME } { nextfile }' {} +
 
 .PHONY: pictures
-pictures: $(installed)  ## make the README's pictures, docs/*.svg, from a real run
+pictures: $(installed)  ## make the README's picture, docs/terminal.svg, from a real run
 	@$(venv) -m tools.pictures
 
 .PHONY: bench
