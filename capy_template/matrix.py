@@ -63,7 +63,7 @@ class Stack:
     def first_build(self, accelerator: str) -> str:
         """Return the size and the time of the first build, for a person who waits for it."""
         size = self.download_gb[accelerator]
-        return f"{size:g} GB to download, about {first_build_minutes(size)} minutes at 100 Mbit/s"
+        return f"{size:g} GB, about {first_build_minutes(size)} minutes at 100 Mbit/s"
 
     @property
     def doctor(self) -> dict[str, Any]:

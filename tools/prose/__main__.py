@@ -20,7 +20,8 @@ def main(names: list[str]) -> int:
         place = page.relative_to(ROOT) if page.is_relative_to(ROOT) else page
         for line, word, better in terms.misused(text, known):
             faults.append(f"{place}:{line}: {word!r}: write {better!r}")
-        for line, target, reason in links.broken(page.resolve(), ROOT):
+        root = ROOT if page.resolve().is_relative_to(ROOT) else page.resolve().parent
+        for line, target, reason in links.broken(page.resolve(), root):
             faults.append(f"{place}:{line}: {target}: {reason}")
         if not page.stem.endswith(".ja"):
             faults += [f"{place}:{line}: {advice}" for line, advice in style.weak(text)]
