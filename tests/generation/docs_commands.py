@@ -33,7 +33,9 @@ COMMANDS = {
     + "test_entrypoint_ids.py::test_root_becomes_the_wanted_user",
     "docker compose run --rm --cap-add ALL -e USER_ID=0 app": ENGINE
     + "test_planted_settings.py::test_a_root_shell_that_is_asked_for_on_the_command_line_is_given",
-    "docker compose exec app entrypoint *": ENGINE
+    "docker exec -it CONTAINER entrypoint": ENGINE
+    + "test_entrypoint_commands.py::test_it_starts_commands_in_a_running_container_too",
+    "docker exec CONTAINER entrypoint *": ENGINE
     + "test_root_runs.py::test_docker_exec_with_the_entrypoint_is_the_user_with_the_environment",
     "docker run --rm -it --gpus all *": ENGINE + "test_gpu.py::test_plain_docker_run_with_gpus_keeps_working",
     "sh docker/write-env.sh": HERE + "test_accelerator.py::test_the_choice_is_right_for",
@@ -52,6 +54,7 @@ COMMANDS = {
     + "test_image_contents.py::test_the_commands_of_the_security_page",
     "BUILDX_METADATA_PROVENANCE=max docker buildx bake *": ENGINE
     + "test_image_contents.py::test_the_commands_of_the_security_page",
+    "docker compose run --rm -e HF_TOKEN app script.py": "not run: Compose's own option for a variable",
     # packages
     "docker compose run --rm app uv add NAME": ENGINE
     + "test_added_packages.py::test_the_guide_s_own_package_is_added_and_built_and_starts_as_anybody",

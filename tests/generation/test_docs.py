@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -124,6 +125,13 @@ def prompts(node: dict) -> Iterator[str]:
             yield from prompts(value)
         else:
             yield value
+
+
+def test_the_pages_name_the_version_of_this_checkout():
+    version = tomllib.loads((TEMPLATE / "pyproject.toml").read_text())["project"]["version"]
+    named = {found for page in PAGES for found in re.findall(r"--checkout (\d[\d.]*\d)", page.read_text())}
+
+    assert named == {version}
 
 
 def test_no_prompt_is_longer_than_a_line():
