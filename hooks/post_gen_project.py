@@ -36,7 +36,7 @@ gpu, cpu = (
 )
 cost = cpu if on_cpu else gpu
 login = """
-  export PYPI_ACCOUNT=you PYPI_PASSWORD='…'   # other ways: README.md, In-house packages"""
+  export PYPI_ACCOUNT=you PYPI_PASSWORD='…'   # or in .env, pip.conf, .netrc: README.md"""
 print(f"""
 {project.name} is ready. Next:
   cd {project.name}{login if (project / "docker/with-index").exists() else ""}
