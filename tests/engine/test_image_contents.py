@@ -55,6 +55,7 @@ def test_the_scanner_looks_at_the_packages_of_the_image(project, commands):
     assert "capy-env-light" in done.stdout
 
 
+@pytest.mark.nightly
 def test_the_commands_of_the_security_page(built, tmp_path):
     copy = BakedProject(Path(shutil.copytree(built.path, tmp_path / built.path.name, symlinks=True)))
     page = (TEMPLATE / "SECURITY.md").read_text()
