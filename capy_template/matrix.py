@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -46,6 +47,7 @@ class Stack:
     overrides: tuple[str, ...]  # what uv installs, whatever a package asks for
     exclusions: tuple[str, ...]  # what uv never installs, whatever a package asks for
     shm_size: str | None  # of /dev/shm, as Compose writes it
+    download_gb: dict[str, float]  # of the first build, for a GPU and for the CPU
     facts: dict[str, Any]  # the line's facts without their sources
     sources: dict[str, dict[str, str]]  # of each fact: how it is known, text, url, date
 
@@ -57,6 +59,11 @@ class Stack:
     def python_limit(self) -> str:
         """Return the first Python that the line has no wheels for."""
         return f"3.{int(self.facts['highest_python'].split('.')[1]) + 1}"
+
+    def first_build(self, accelerator: str) -> str:
+        """Return the size and the time of the first build, for a person who waits for it."""
+        size = self.download_gb[accelerator]
+        return f"{size:g} GB, about {first_build_minutes(size)} minutes at 100 Mbit/s"
 
     @property
     def doctor(self) -> dict[str, Any]:
@@ -82,6 +89,11 @@ class Stack:
             "architectures": None if by_image else self.facts[f"{name}_architectures"],
             "lazy_libraries": self.facts.get(f"{name}_lazy_libraries", []),
         }
+
+
+def first_build_minutes(gigabytes: float) -> int:
+    """Return about how long a first build takes at 100 Mbit/s: 80 s a GB, and the time to unpack it."""
+    return math.ceil(1.4 * gigabytes + 1)
 
 
 @cache
@@ -120,6 +132,7 @@ def stack(environment: str, line: str) -> Stack:
         overrides=overrides(use, facts),
         exclusions=tuple(name for name in OPENCVS if name != DISTRIBUTIONS["opencv"]),
         shm_size=use.get("shm_size"),
+        download_gb={"nvidia": use["download_gb"][line], "cpu": use["download_gb"]["cpu"]},
         facts=facts,
         sources={
             name: {**matrix["sources"][fact["source"]], "date": str(fact["date"])}

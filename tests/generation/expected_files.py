@@ -11,6 +11,7 @@ ALWAYS = """
 .gitignore
 .pre-commit-config.yaml
 .vscode/launch.json
+AGENTS.md
 LICENSE
 README.md
 compose.guarded.yaml
@@ -126,6 +127,7 @@ kubernetes/overlays/rayjob/networkpolicy.yaml
 kubernetes/overlays/rayjob/rayjob.yaml
 """,
     ("github_actions", True): """
+.github/dependabot.yml
 .github/workflows/ci.yaml
 """,
 }

@@ -1,4 +1,4 @@
-"""Years later: a project follows its template with cruft, and keeps what its owner changed."""
+"""Update a generated project with cruft: the template's changes come, and what its owner changed stays."""
 
 from __future__ import annotations
 
