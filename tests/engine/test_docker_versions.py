@@ -1,0 +1,114 @@
+"""The default project on Docker Engines and clients of several versions. Ends with a table."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engines import docker_versions
+from engines.base_image import base_image
+from engines.docker_versions import docker_version
+from engines.gpu_engine import GpuEngine
+from engines.steps import EngineError
+from tests.conftest import BakedProject, generate
+from tests.support.engine import CPU_BASE, give_up
+from tests.support.launchers import Launcher, copy_for, examine, prepare, wrong
+from tests.support.stand_ins import ON_THE_HOST
+from tests.support.workers import CHECKOUT, image_of
+
+pytestmark = pytest.mark.nightly
+
+HOOK = Path(__file__).parent.parent / "support/nvidia-container-runtime-hook"
+OWNER = 4321
+PROJECT = "capy-env-versions"
+ENGINES = {
+    "Docker 20.10": ("20.10", ()),
+    "Docker 26.1": ("26.1", ()),
+    "Docker 28.5": ("28.5", ()),
+    "Docker 28.5, containerd's image store": ("28.5", ("containerd-snapshotter",)),
+}
+# The versions of `docker` and of its plugins; Debian's 20.10 has no Compose v2 of its own.
+CLIENTS = {
+    "client 20.10, Compose 2.26": ("20.10", "26.1"),
+    "client 26.1, Compose 2.26": ("26.1", "26.1"),
+    "client 28.5, Compose 2.40": ("28.5", "28.5"),
+}
+PAIRS = [
+    (engine, client)
+    for engine in ENGINES
+    for client in CLIENTS
+    if "20.10" in engine or "20.10" not in client  # nobody has a client that old with a newer engine
+]
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory) -> BakedProject:
+    """The default project, with what the checks look at; not built."""
+    project = generate(tmp_path_factory.mktemp("versions"), project=PROJECT)
+    certificates = Path(os.environ.get("SSL_CERT_FILE") or "/etc/ssl/certs/ca-certificates.crt")
+    (project.path / ".env").write_text("")
+    (project.path / "compose.override.yaml").write_text(ON_THE_HOST)
+    prepare(project.path, certificates)
+    return project
+
+
+@pytest.fixture(scope="module")
+def running(request, pytestconfig) -> Iterator[tuple[GpuEngine, str]]:
+    """An engine of the version that the test names, and the name of its base image."""
+    version, features = ENGINES[request.param]
+    try:
+        with docker_version(version, HOOK, features) as engine:
+            yield engine, base_image(CPU_BASE, engine).name
+    except EngineError as error:
+        give_up(pytestconfig, f"NO {request.param}: {error}")
+
+
+def launcher(name: str, engine: GpuEngine, base: str, client: dict[str, str], project: Path) -> Launcher:
+    """Return how `docker compose` of a client builds and runs a project on an engine."""
+    settings = {"BASE_IMAGE": base, "CHECKOUT": CHECKOUT, "BUILD_CACHE": "capy-tests"}
+    own = ("ACCELERATOR", "CA_BUNDLE", "GPU_IDS", "USER_ID", "GROUP_ID")  # of whoever runs the tests
+    environment = {name: value for name, value in os.environ.items() if name not in own}
+    environment |= {**settings, **client, "DOCKER_HOST": engine.host}
+    run_app = ["docker", "compose", "run", "--rm", "-T", "app"]
+
+    def call(*command: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command, cwd=project, env={**environment, **settings}, capture_output=True, text=True
+        )
+
+    def start(*command: str) -> subprocess.Popen:
+        return subprocess.Popen(
+            [*run_app, *command], cwd=project, env=environment, stderr=subprocess.PIPE, start_new_session=True
+        )
+
+    def gpus(ids: str) -> str:
+        call("docker", "tag", image_of(PROJECT), image_of(PROJECT, "nvidia"))
+        engine.log.unlink(missing_ok=True)
+        call(*run_app, "-c", "pass", ACCELERATOR="nvidia", GPU_IDS=ids)
+        return "".join(asked["visible"] for asked in engine.calls())
+
+    return Launcher(
+        name=name,
+        project=project,
+        build=lambda: call("docker", "compose", "build"),
+        run=lambda *command: call(*run_app, *command),
+        start=start,
+        stop=lambda: call("docker", "stop", *call("docker", "ps", "--quiet").stdout.split()),
+        config=lambda: call("docker", "compose", "config"),
+        gpus=gpus,
+    )
+
+
+@pytest.mark.parametrize(("running", "client"), PAIRS, indirect=["running"])
+def test_everything_is_right_with(running, client, prepared, launchers, tmp_path, request):
+    name = f"{request.node.callspec.id.rpartition('-')[0]}, {client}"
+    project = copy_for(prepared.path, tmp_path / "project", OWNER)
+    programs = docker_versions.client(*CLIENTS[client], tmp_path / "client")
+
+    row = launchers[name] = examine(launcher(name, *running, programs, project))
+
+    assert wrong(row) == {}
