@@ -29,7 +29,7 @@ ENGINES = {
     "Docker 20.10": ("20.10", ()),
     "Docker 26.1": ("26.1", ()),
     "Docker 28.5": ("28.5", ()),
-    "Docker 28.5, containerd's image store": ("28.5", ("containerd-snapshotter",)),
+    "Docker 28.5, containerd store": ("28.5", ("containerd-snapshotter",)),
 }
 # The versions of `docker` and of its plugins; Debian's 20.10 has no Compose v2 of its own.
 CLIENTS = {
@@ -103,7 +103,7 @@ def launcher(name: str, engine: GpuEngine, base: str, client: dict[str, str], pr
     )
 
 
-@pytest.mark.parametrize(("running", "client"), PAIRS, indirect=["running"])
+@pytest.mark.parametrize(("running", "client"), PAIRS, indirect=["running"], scope="module")
 def test_everything_is_right_with(running, client, prepared, launchers, tmp_path, request):
     name = f"{request.node.callspec.id.rpartition('-')[0]}, {client}"
     project = copy_for(prepared.path, tmp_path / "project", OWNER)
