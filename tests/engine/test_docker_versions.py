@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,12 @@ import pytest
 from engines import docker_versions
 from engines.base_image import base_image
 from engines.docker_versions import docker_version
+from engines.engine import Engine
 from engines.gpu_engine import GpuEngine
+from engines.mapped_engines import rootless_engine
 from engines.steps import EngineError
 from tests.conftest import BakedProject, generate
+from tests.support import supervised
 from tests.support.engine import CPU_BASE, give_up
 from tests.support.launchers import Launcher, copy_for, examine, prepare, wrong
 from tests.support.stand_ins import ON_THE_HOST
@@ -24,6 +28,7 @@ pytestmark = pytest.mark.nightly
 
 HOOK = Path(__file__).parent.parent / "support/nvidia-container-runtime-hook"
 OWNER = 4321
+ROOTLESS = "Docker 28.5 rootless"
 PROJECT = "capy-env-versions"
 ENGINES = {
     "Docker 20.10": ("20.10", ()),
@@ -39,10 +44,20 @@ CLIENTS = {
 }
 PAIRS = [
     (engine, client)
-    for engine in ENGINES
+    for engine in (*ENGINES, ROOTLESS)
     for client in CLIENTS
     if "20.10" in engine or "20.10" not in client  # nobody has a client that old with a newer engine
 ]
+
+
+@dataclass(frozen=True)
+class Running:
+    """An engine that runs: its base image, and where a project is to be, and whose."""
+
+    engine: Engine
+    base: str
+    home: Path
+    owner: int
 
 
 @pytest.fixture(scope="module")
@@ -57,22 +72,32 @@ def prepared(tmp_path_factory) -> BakedProject:
 
 
 @pytest.fixture(scope="module")
-def running(request, pytestconfig) -> Iterator[tuple[GpuEngine, str]]:
-    """An engine of the version that the test names, and the name of its base image."""
-    version, features = ENGINES[request.param]
+def running(request, pytestconfig, tmp_path_factory) -> Iterator[Running]:
+    """The engine that the test names."""
     try:
-        with docker_version(version, HOOK, features) as engine:
-            yield engine, base_image(CPU_BASE, engine).name
+        if request.param == ROOTLESS:
+            with rootless_engine("capy-rootless", network=True) as (engine, home):
+                yield Running(engine, base_image(CPU_BASE, engine).name, home, home.stat().st_uid)
+        else:
+            version, features = ENGINES[request.param]
+            with docker_version(version, HOOK, features) as engine:
+                home = tmp_path_factory.mktemp("home")
+                yield Running(engine, base_image(CPU_BASE, engine).name, home, OWNER)
     except EngineError as error:
         give_up(pytestconfig, f"NO {request.param}: {error}")
 
 
-def launcher(name: str, engine: GpuEngine, base: str, client: dict[str, str], project: Path) -> Launcher:
-    """Return how `docker compose` of a client builds and runs a project on an engine."""
-    settings = {"BASE_IMAGE": base, "CHECKOUT": CHECKOUT, "BUILD_CACHE": "capy-tests"}
+def environment_of(running: Running, client: dict[str, str]) -> dict[str, str]:
+    """Return the environment of a user of the client."""
+    settings = {"BASE_IMAGE": running.base, "CHECKOUT": CHECKOUT, "BUILD_CACHE": "capy-tests"}
     own = ("ACCELERATOR", "CA_BUNDLE", "GPU_IDS", "USER_ID", "GROUP_ID")  # of whoever runs the tests
     environment = {name: value for name, value in os.environ.items() if name not in own}
-    environment |= {**settings, **client, "DOCKER_HOST": engine.host}
+    return {**environment, **settings, **client, "DOCKER_HOST": running.engine.host}
+
+
+def launcher(name: str, running: Running, client: dict[str, str], project: Path) -> Launcher:
+    """Return how `docker compose` of a client builds and runs a project on an engine."""
+    engine, environment = running.engine, environment_of(running, client)
     run_app = ["docker", "compose", "run", "--rm", "-T", "app"]
 
     def call(*command: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -99,16 +124,40 @@ def launcher(name: str, engine: GpuEngine, base: str, client: dict[str, str], pr
         start=start,
         stop=lambda: call("docker", "stop", *call("docker", "ps", "--quiet").stdout.split()),
         config=lambda: call("docker", "compose", "config"),
-        gpus=gpus,
+        gpus=gpus if isinstance(engine, GpuEngine) else None,
     )
 
 
 @pytest.mark.parametrize(("running", "client"), PAIRS, indirect=["running"], scope="module")
 def test_everything_is_right_with(running, client, prepared, launchers, tmp_path, request):
     name = f"{request.node.callspec.id.rpartition('-')[0]}, {client}"
-    project = copy_for(prepared.path, tmp_path / "project", OWNER)
+    project = copy_for(prepared.path, running.home / client, running.owner)
     programs = docker_versions.client(*CLIENTS[client], tmp_path / "client")
 
-    row = launchers[name] = examine(launcher(name, *running, programs, project))
+    row = launchers[name] = examine(launcher(name, running, programs, project))
 
     assert wrong(row) == {}
+    environment = environment_of(running, programs)
+    assert_the_client_is_found(BakedProject(project), environment)
+    assert_a_supervisor_stops_it(project, environment)
+
+
+def assert_the_client_is_found(project: BakedProject, environment: dict[str, str]) -> None:
+    """docker/write-env.sh has nothing to say of this client and this engine."""
+    (project.path / ".env").write_text("")
+
+    done = project.run("sh", "docker/write-env.sh", **environment)
+
+    assert done.stderr == "write-env: wrote ACCELERATOR=cpu to .env\n"
+
+
+def assert_a_supervisor_stops_it(project: Path, environment: dict[str, str]) -> None:
+    """The script of docs/hosts.md, "Start it from a supervisor", is stopped by one signal to one process."""
+    process = supervised.start(project, environment)
+    try:
+        process.terminate()
+        _, said = process.communicate(timeout=40)
+    finally:
+        supervised.end(process)
+
+    assert (process.returncode, (project / "outputs/saved").exists()) == (42, True), said
