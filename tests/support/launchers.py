@@ -27,11 +27,14 @@ UNASKED = "-"
 # A build step of the test's own: what the build was given as the secret `ca`.
 SEEN = "\nRUN --mount=type=secret,id=ca cksum < /run/secrets/ca > /opt/ca-of-the-build\n"
 WAIT_SECONDS = 40
-# Ends with a code of its own at SIGTERM, after it wrote a file: a script that saves its state.
+# Saves its state at SIGTERM, which takes a while, and ends with a code of its own. A second SIGTERM
+# would interrupt that, or kill Python on its way out.
 PATIENT = """
 import pathlib, signal, sys, time
 def save(*_):
-    pathlib.Path("outputs/saved").write_text("x")
+    with pathlib.Path("outputs/saved").open("a") as saved:
+        saved.write("x")
+    time.sleep(0.5)
     sys.exit(42)
 signal.signal(signal.SIGTERM, save)
 pathlib.Path("outputs/ready").write_text("x")
@@ -187,6 +190,8 @@ def signals(launcher: Launcher) -> str:
             process.kill()
     if not saved.exists():
         return "SIGTERM did not arrive"
+    if saved.read_text() != "x":
+        return "SIGTERM arrived twice"
     return YES if code == 42 else f"42 became {code}"
 
 
