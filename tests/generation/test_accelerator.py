@@ -262,19 +262,19 @@ def with_compose(version: str, info: str = "{}") -> Machine:
     return Machine(script=f"#!/bin/sh\ncase $1 in info) echo '{info}' ;; compose) echo {version} ;; esac\n")
 
 
-@pytest.mark.parametrize("version", ["2.2.3", "2.6.0", "v2.17.3", "2.17.2+azure-1", "2.9.0"])
+@pytest.mark.parametrize("version", ["2.2.3", "2.6.0", "v2.16.0", "2.14.2+azure-1", "2.9.0"])
 def test_a_compose_that_is_too_old_is_told_with_both_versions(detect, version):
     done = detect(with_compose(version))
 
     assert (done.code, done.env) == (0, "ACCELERATOR=cpu\n")
     assert f"docker compose is version {version.removeprefix('v')}" in done.lines[0]
-    assert "2.18 or newer" in done.lines[0]
+    assert "2.17 or newer" in done.lines[0]
     assert "docker-compose-plugin" in done.lines[0]
 
 
 @pytest.mark.parametrize(
     "version",
-    ["2.18.1", "2.20.2+ds1-0ubuntu1~22.04.1", "2.26.1-4", "v2.29.1-desktop.1", "2.40.3", "5.0.0", "10.1.0"],
+    ["2.17.3", "2.20.2+ds1-0ubuntu1~22.04.1", "2.26.1-4", "v2.29.1-desktop.1", "2.40.3", "5.0.0", "10.1.0"],
 )
 @pytest.mark.parametrize("info", ["{}", '{"ClientInfo":{"Plugins":[]}}'], ids=["", "which info lacks"])
 def test_a_compose_that_is_new_enough_costs_no_line(detect, version, info):

@@ -58,11 +58,11 @@ case $engine in
         ;;
 esac
 
-# Asked itself: `docker info` also lists a plugin that does not run. 2.18 is the oldest that was tried.
+# Asked itself: `docker info` also lists a plugin that does not run. 2.17 is the oldest that was tried.
 if compose=$(docker compose version --short 2>/dev/null); then
     case ${compose#v} in
-        2.[0-9].* | 2.1[0-7].*)
-            say "docker compose is version ${compose#v}; this project needs 2.18 or newer: update docker-compose-plugin" ;;
+        2.[0-9].* | 2.1[0-6].*)
+            say "docker compose is version ${compose#v}; this project needs 2.17 or newer: update docker-compose-plugin" ;;
     esac
 else
     closed=''
