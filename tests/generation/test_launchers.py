@@ -15,7 +15,7 @@ from tests.support.launchers import COLUMNS, Launcher, examine, wrong
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """A project folder with the settings that the checks read."""
-    monkeypatch.setattr(launchers, "WAIT_SECONDS", 2)
+    monkeypatch.setattr(launchers, "WAIT_SECONDS", 5)
     for folder in ("outputs", ".cache"):
         (tmp_path / folder).mkdir()
     (tmp_path / "ca.pem").write_text("a certificate")

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.probes import PATIENT, PROBE
 from tests.support.tables import report_table
 
 Finished = subprocess.CompletedProcess[str]
@@ -27,36 +28,6 @@ UNASKED = "-"
 # A build step of the test's own: what the build was given as the secret `ca`.
 SEEN = "\nRUN --mount=type=secret,id=ca cksum < /run/secrets/ca > /opt/ca-of-the-build\n"
 WAIT_SECONDS = 40
-# Saves its state at SIGTERM, which takes a while, and ends with a code of its own. A second SIGTERM
-# would interrupt that, or kill Python on its way out.
-PATIENT = """
-import pathlib, signal, sys, time
-def save(*_):
-    with pathlib.Path("outputs/saved").open("a") as saved:
-        saved.write("x")
-    time.sleep(0.5)
-    sys.exit(42)
-signal.signal(signal.SIGTERM, save)
-pathlib.Path("outputs/ready").write_text("x")
-time.sleep(300)
-"""
-PROBE = """
-import json, os, pathlib, site, subprocess
-def takes(folder):
-    try:
-        pathlib.Path(folder, "made").write_text("x")
-        return True
-    except OSError as error:
-        return str(error)
-build, run = pathlib.Path("/opt/ca-of-the-build"), pathlib.Path("/run/secrets/ca")
-print(json.dumps({
-    "who": f"{os.getuid()}:{os.getgid()}",
-    "packages": takes(site.getsitepackages()[0]),
-    "cache": takes("/cache"),
-    "build": build.read_text().split() if build.exists() else [],
-    "run": subprocess.run(["cksum"], stdin=run.open(), capture_output=True, text=True).stdout.split(),
-}))
-"""
 
 
 @dataclass(frozen=True)

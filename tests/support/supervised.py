@@ -9,7 +9,8 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.support.launchers import PATIENT, WAIT_SECONDS, within
+from tests.support.launchers import WAIT_SECONDS, within
+from tests.support.probes import PATIENT
 
 HOSTS = Path(__file__).parent.parent.parent / "docs/hosts.md"
 
