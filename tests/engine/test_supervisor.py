@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
-
-import pytest
 
 from tests.support.supervised import end, start, write_script
 
@@ -18,11 +15,10 @@ def containers(project) -> list[str]:
     return done.stdout.split()
 
 
-@pytest.mark.parametrize("kill", [os.kill, os.killpg], ids=["the process alone", "the whole group"])
-def test_the_signal_reaches_the_script_whose_exit_code_comes_back(project, kill):
+def test_the_signal_reaches_the_script_whose_exit_code_comes_back(project):
     process = start(project.path, os.environ)
     try:
-        kill(process.pid, signal.SIGTERM)
+        process.terminate()
         _, said = process.communicate(timeout=40)
     finally:
         end(process)
