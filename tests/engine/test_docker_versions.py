@@ -31,20 +31,20 @@ OWNER = 4321
 ROOTLESS = "Docker 28.5 rootless"
 PROJECT = "capy-env-versions"
 ENGINES = {
-    "Docker 20.10": ("20.10", ()),
-    "Docker 26.1": ("26.1", ()),
     "Docker 28.5": ("28.5", ()),
     "Docker 28.5, containerd store": ("28.5", ("containerd-snapshotter",)),
+    "Docker 26.1": ("26.1", ()),
+    "Docker 20.10": ("20.10", ()),
 }
 # The versions of `docker` and of its plugins; Debian's 20.10 has no Compose v2 of its own.
 CLIENTS = {
-    "client 20.10, Compose 2.26": ("20.10", "26.1"),
-    "client 26.1, Compose 2.26": ("26.1", "26.1"),
     "client 28.5, Compose 2.40": ("28.5", "28.5"),
+    "client 26.1, Compose 2.26": ("26.1", "26.1"),
+    "client 20.10, Compose 2.26": ("20.10", "26.1"),
 }
 PAIRS = [
     (engine, client)
-    for engine in (*ENGINES, ROOTLESS)
+    for engine in (ROOTLESS, *ENGINES)
     for client in CLIENTS
     if "20.10" in engine or "20.10" not in client  # nobody has a client that old with a newer engine
 ]
