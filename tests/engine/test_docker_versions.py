@@ -76,7 +76,7 @@ def running(request, pytestconfig, tmp_path_factory) -> Iterator[Running]:
     """The engine that the test names."""
     try:
         if request.param == ROOTLESS:
-            with rootless_engine("capy-rootless", network=True) as (engine, home):
+            with rootless_engine("capy-versions", network=True) as (engine, home):
                 yield Running(engine, base_image(CPU_BASE, engine).name, home, home.stat().st_uid)
         else:
             version, features = ENGINES[request.param]
