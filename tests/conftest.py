@@ -27,6 +27,7 @@ pytest_plugins = [
     "tests.support.engine",
     "tests.support.stand_ins",
     "tests.support.light_project",
+    "tests.support.launchers",
     "tests.support.lost_layer",
 ]
 

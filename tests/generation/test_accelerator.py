@@ -66,7 +66,6 @@ class Machine:
 
 
 NOT_ALLOWED = Machine(script="#!/bin/sh\necho 'permission denied while trying to connect' >&2\nexit 1\n")
-NO_COMPOSE = Machine(script="#!/bin/sh\n[ $1 = info ] && echo '{}'\n")
 DESKTOP = {**DOCKER_28, **RUNTIME, "OperatingSystem": "Docker Desktop"}
 LAPTOP = Machine(DOCKER_28)
 GPU_MACHINE = Machine({**DOCKER_28, **RUNTIME}, gpu=True)
@@ -246,11 +245,52 @@ def test_a_warning_of_an_engine_that_answers_is_no_refusal(detect):
     assert (done.code, done.env) == (0, "ACCELERATOR=cpu\n")
 
 
-def test_an_engine_without_compose_is_told(detect):
-    done = detect(NO_COMPOSE)
+@pytest.mark.parametrize(
+    "info", ["{}", '{"ClientInfo":{"Plugins":[{"Name":"compose"}]}}'], ids=["", "which the client lists"]
+)
+def test_an_engine_without_compose_is_told(detect, info):
+    """A client can list a plugin that it does not run: it is broken, or of another processor."""
+    done = detect(Machine(script=f"#!/bin/sh\n[ $1 = info ] && echo '{info}'\n"))
 
     assert (done.code, done.env) == (0, "ACCELERATOR=cpu\n")
-    assert "docker compose (version 2) is missing" in done.lines[0]
+    assert "docker compose does not run" in done.lines[0]
+    assert "install docker-compose-plugin" in done.lines[0]
+
+
+def with_compose(version: str, info: str = "{}") -> Machine:
+    """Return a machine whose `docker compose version --short` says so."""
+    return Machine(script=f"#!/bin/sh\ncase $1 in info) echo '{info}' ;; compose) echo {version} ;; esac\n")
+
+
+@pytest.mark.parametrize("version", ["2.2.3", "2.6.0", "v2.16.0", "2.14.2+azure-1", "2.9.0"])
+def test_a_compose_that_is_too_old_is_told_with_both_versions(detect, version):
+    done = detect(with_compose(version))
+
+    assert (done.code, done.env) == (0, "ACCELERATOR=cpu\n")
+    assert f"docker compose is version {version.removeprefix('v')}" in done.lines[0]
+    assert "2.17 or newer" in done.lines[0]
+    assert "docker-compose-plugin" in done.lines[0]
+
+
+@pytest.mark.parametrize(
+    "version",
+    ["2.17.3", "2.20.2+ds1-0ubuntu1~22.04.1", "2.26.1-4", "v2.29.1-desktop.1", "2.40.3", "5.0.0", "10.1.0"],
+)
+@pytest.mark.parametrize("info", ["{}", '{"ClientInfo":{"Plugins":[]}}'], ids=["", "which info lacks"])
+def test_a_compose_that_is_new_enough_costs_no_line(detect, version, info):
+    done = detect(with_compose(version, info))
+
+    assert done.lines == ["write-env: wrote ACCELERATOR=cpu to .env"]
+
+
+def test_a_settings_file_that_is_closed_is_no_refusal_of_the_engine(detect):
+    """After sudo ~/.docker may be root's; that the engine is down is another matter."""
+    closed = "WARNING: Error loading config file: open /home/me/.docker/config.json: permission denied"
+    down = "Cannot connect to the Docker daemon at unix:///var/run/docker.sock."
+
+    done = detect(Machine(script=f"#!/bin/sh\nprintf '%s\\n' '{closed}' '{down}' >&2\nexit 1\n"))
+
+    assert "no Docker Engine answers" in done.lines[-1]
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ esac
 # exits with 0 all the same and lists errors.
 engine=$(docker info --format '{{json .}}' 2>&1) || engine="no answer: $engine"
 case $engine in
-    'no answer: '*'permission denied'* | *'"ServerErrors":["'*'permission denied'*)
+    'no answer: '*'permission denied while'* | *'"ServerErrors":["'*'permission denied while'*)
         say 'you may not use the Docker Engine, so no ACCELERATOR was written: join the group docker, then: sh docker/write-env.sh'
         exit 0
         ;;
@@ -58,13 +58,24 @@ case $engine in
         ;;
 esac
 
-case $engine in
-    *'"Name":"compose"'*) ;;  # the client lists its plugins; asking for the version takes as long as all of this
-    *)
-        docker compose version >/dev/null 2>&1 \
-            || say 'docker compose (version 2) is missing, and this project needs it: install docker-compose-plugin'
-        ;;
-esac
+# Asked itself: `docker info` also lists a plugin that does not run. 2.17 is the oldest that was tried.
+if compose=$(docker compose version --short 2>/dev/null); then
+    case ${compose#v} in
+        2.[0-9].* | 2.1[0-6].*)
+            say "docker compose is version ${compose#v}; this project needs 2.17 or newer: update docker-compose-plugin" ;;
+    esac
+else
+    closed=''
+    config=${DOCKER_CONFIG:-${HOME:-}/.docker}  # root's, after some sudo docker …
+    for folder in "$config/cli-plugins" "$config"; do
+        if [ -d "$folder" ] && { [ ! -r "$folder" ] || [ ! -x "$folder" ]; }; then closed=$folder; fi
+    done
+    if [ "$closed" ]; then
+        say "docker compose does not run: you may not read $closed. Type: sudo chown -R \"\$(id -u)\" $config"
+    else
+        say 'docker compose does not run: install docker-compose-plugin (Ubuntu: docker-compose-v2, Debian: docker-compose)'
+    fi
+fi
 
 host_has_gpu() { command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L >/dev/null 2>&1; }
 host_has_no_gpu() {  # the toolkit is there, the GPU is not; Docker Desktop brings the toolkit everywhere
