@@ -16,6 +16,7 @@ README.md
 compose.guarded.yaml
 compose.yaml
 docker/Dockerfile
+docker/accelerator-cdi.yaml
 docker/accelerator-cpu.yaml
 docker/accelerator-nvidia.yaml
 docker/apt-packages.txt
@@ -44,6 +45,7 @@ docker/doctor/torch_builds.py
 docker/doctor/version.py
 docker/entrypoint.sh
 docker/environment.json
+docker/podman.yaml
 docker/sync.sh
 docker/uv.py
 docker/uv.txt
