@@ -17,6 +17,7 @@ README.md
 compose.guarded.yaml
 compose.yaml
 docker/Dockerfile
+docker/accelerator-cdi.yaml
 docker/accelerator-cpu.yaml
 docker/accelerator-nvidia.yaml
 docker/apt-packages.txt
@@ -45,6 +46,7 @@ docker/doctor/torch_builds.py
 docker/doctor/version.py
 docker/entrypoint.sh
 docker/environment.json
+docker/podman.yaml
 docker/sync.sh
 docker/uv.py
 docker/uv.txt

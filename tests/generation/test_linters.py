@@ -76,13 +76,17 @@ LINTERS = {
     ),
     "the schema of Compose": Linter(
         [*SCHEMA, "--builtin-schema", "vendor.compose-spec"],
-        ["compose.yaml", "compose.ray*.yaml", "docker/*.yaml", ".devcontainer/compose.yaml"],
+        # not docker/podman.yaml: the checker cannot read its tag, Compose's own
+        [
+            *("compose.yaml", "compose.ray*.yaml", "docker/accelerator-*.yaml", "docker/ray.yaml"),
+            ".devcontainer/compose.yaml",
+        ],
         ("    volumes:", "    volume:"),
         "'volume' was unexpected",
     ),
     "the schema of a GPU reservation": Linter(
         [*SCHEMA, "--builtin-schema", "vendor.compose-spec"],
-        ["docker/accelerator-nvidia.yaml"],
+        ["docker/accelerator-nvidia.yaml", "docker/accelerator-cdi.yaml"],
         ("capabilities: [gpu]", "options: {}"),
         "'capabilities' is a required property",
     ),

@@ -39,6 +39,14 @@ def test_no_reservation_is_named(machine):
     assert "none was asked for" in machine.problems("gpu")
 
 
+@pytest.mark.parametrize("visible", ["", "all"])
+def test_who_gets_no_gpu_from_podman_is_told_of_the_detection(machine, monkeypatch, visible):
+    """There `driver: nvidia` by docker-compose gives no GPU and no error."""
+    monkeypatch.setenv("NVIDIA_VISIBLE_DEVICES", visible)
+
+    assert "on Podman remove ACCELERATOR from .env, then: sh docker/write-env.sh" in machine.problems("gpu")
+
+
 @pytest.mark.parametrize("driver", ["580.65.06", "580.105", "1000.1"])
 def test_a_new_driver_is_fine(machine, driver):
     machine.gpu(driver)

@@ -19,6 +19,7 @@ TOOLKIT = (
     "on the host: nvidia-smi; if that works: sudo nvidia-ctk runtime configure --runtime=docker "
     "&& sudo systemctl restart docker"
 )
+PODMAN = "on Podman remove ACCELERATOR from .env, then: sh docker/write-env.sh"
 
 
 def check_gpu(facts: Facts) -> Findings:
@@ -30,14 +31,14 @@ def check_gpu(facts: Facts) -> Findings:
         yield problem(
             "there is no GPU in this container, and none was asked for",
             "everything would run on the CPU",
-            f"docker compose run --rm app, or docker run --gpus all; {WITHOUT_GPU}",
+            f"docker compose run --rm app, or docker run --gpus all; {PODMAN}; {WITHOUT_GPU}",
         )
     else:  # NVIDIA's images set it themselves, so it does not say that a GPU was asked for
         yield problem(
             f"NVIDIA_VISIBLE_DEVICES={asked}, but there is no GPU in this container",
             "everything would run on the CPU",
             f"with docker run: --gpus all; with docker compose, which reserves one, {TOOLKIT}; "
-            f"{WITHOUT_GPU}",
+            f"{PODMAN}; {WITHOUT_GPU}",
         )
 
 
