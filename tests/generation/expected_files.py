@@ -44,6 +44,7 @@ docker/doctor/torch_builds.py
 docker/doctor/version.py
 docker/entrypoint.sh
 docker/environment.json
+docker/hooks/pre-commit
 docker/sync.sh
 docker/uv.py
 docker/uv.txt
