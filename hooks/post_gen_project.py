@@ -17,7 +17,8 @@ for folder in (
         (project / folder).rmdir()
 
 # In a temporary folder it is cruft that compares two versions: what .env has of a folder and of its machine
-# would be differences between them. A project without .env works, too (on a GPU): what stops this stops no more.
+# would be differences between them. A project without .env works, too (on a GPU): an error here stops
+# nothing else.
 is_temporary = project.resolve().is_relative_to(Path(tempfile.gettempdir()).resolve())
 left_out = dict.fromkeys(("CHECKOUT", "BUILD_CACHE", "TZ", "GIT_REPOSITORY"), "")
 settings = {**os.environ, **left_out} if is_temporary else None
