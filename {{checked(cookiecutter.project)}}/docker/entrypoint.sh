@@ -157,6 +157,7 @@ add_repository() {  # for `pre-commit run`, which asks git for the files, and wh
     case "${1:-} ${2:-}" in 'pre-commit run') ;; *) return 0 ;; esac
     [ -x /usr/bin/git ] && ! /usr/bin/git rev-parse --git-dir >/dev/null 2>&1 || return 0
     say 'git finds no repository in the container, so pre-commit checks all files but those in .gitignore'
+    unset GIT_INDEX_FILE
     GIT_DIR=$(/usr/bin/mktemp -d)
     export GIT_DIR GIT_WORK_TREE="$PWD"
     /usr/bin/git init --quiet && /usr/bin/git add --all
