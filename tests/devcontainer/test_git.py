@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import BakedProject
-from tests.devcontainer.conftest import DevContainer, HostUser, clone, close, opened, up
+from tests.devcontainer.conftest import DevContainer, HostUser, clone, close, devcontainer, opened, up
 
 FILES = ["--file", "compose.yaml", "--file", ".devcontainer/compose.yaml"]
 UGLY = "x=  1\n"
@@ -38,7 +38,7 @@ def commit_all(user: HostUser, project: BakedProject) -> None:
 @pytest.fixture(scope="module")
 def tree(user: HostUser) -> Iterator[DevContainer]:
     """A worktree beside its repository, in a folder with a difficult name, opened by the client."""
-    main = clone(user.home / "it's 写真 $HOME", "capy-dev")
+    main = clone(user.home / "it's 写真", "capy-dev")
     commit_all(user, main)
     done = git(user, main.path, "worktree", "add", "--quiet", "../tree")
     assert done.returncode == 0, done.stderr
@@ -130,6 +130,17 @@ def test_every_linter_runs_where_git_sees_no_repository(tree, tmp_path_factory, 
     assert not (folder / ".git/objects").exists()
 
 
+def test_a_folder_with_a_dollar_is_named_as_what_the_client_cannot_open(user):
+    """Its own reading of the Compose files has each one twice."""
+    project = clone(user.home / "$HOME", "capy-dev")
+    user.own(project)
+
+    done = devcontainer(user, project, "up")
+
+    assert done.returncode == 1
+    assert "write-env: VS Code opens no dev container in a folder with a $ in its path" in done.stderr
+
+
 @pytest.mark.nightly
 def test_a_link_on_the_way_opens_the_same_container(user):
     project = clone(user.home / "real", "capy-dev")
@@ -149,7 +160,7 @@ def test_a_link_on_the_way_opens_the_same_container(user):
 
 @pytest.mark.nightly
 @pytest.mark.parametrize(
-    "name", ["two words", "a:b", "写真", "it's", 'say "x"', "$HOME", "back\\slash", "a%20b", "#1"]
+    "name", ["two words", "a:b", "写真", "it's", 'say "x"', "back\\slash", "a%20b", "#1"]
 )
 def test_a_folder_of_any_name_opens(user, name):
     project = clone(user.home / name, "capy-dev")

@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+from python_on_whales import DockerClient
+
+from tests.support.workers import image_of
 
 JAPANESE = "写真"
 
@@ -48,13 +51,6 @@ def test_a_name_in_any_language_is_readable_on_a_terminal(image):
         assert JAPANESE in talk("", "ended")
 
 
-def test_backspace_takes_a_whole_character_in_a_shell(image):
-    with terminal(image, "bash", "--norc") as talk:
-        talk("", "$ ")
-
-        assert "<日>" in talk("echo '<日本\x7f>'\r", "<日>")
-
-
 def test_backspace_takes_a_whole_character_where_a_script_asks(image):
     """input() leaves the line to the terminal itself, which has to know that it is UTF-8."""
     with terminal(image, "-c", "print(ascii(input('?')))") as talk:
@@ -86,6 +82,25 @@ def test_a_time_zone_is_that_of_the_system_s_programs(start, zone, offset):
     done = start("date", "+%z %Z", envs={"TZ": zone})
 
     assert (done.stdout, done.stderr) == (offset, "")
+
+
+@pytest.mark.nightly
+def test_a_base_image_without_time_zones_is_given_them(docker: DockerClient, base, built):
+    """As Ubuntu's and NVIDIA's are; Debian's has them."""
+    bare, name = image_of("capy-test", "without-zones"), image_of("capy-test", "base-stage")
+    lines = f"FROM {base.name}\nRUN dpkg --purge --force-all tzdata && rm -rf /usr/share/zoneinfo\n"
+    subprocess.run(["docker", "build", "--tag", bare, "-"], input=lines, text=True, check=True)
+    options = ["--target", "base", "--build-arg", f"BASE_IMAGE={bare}", "--tag", name]
+    done = built.run("docker", "build", "--file", "docker/Dockerfile", *options, ".")
+    assert done.returncode == 0, done.stderr
+
+    command = ["docker", "run", "--rm", "--env", "TZ=Asia/Tokyo", "--entrypoint", "date"]
+    shown = [
+        subprocess.run([*command, image, "+%Z"], capture_output=True, text=True).stdout
+        for image in (bare, name)
+    ]
+
+    assert shown == ["Asia\n", "JST\n"]
 
 
 def test_a_time_zone_is_that_of_python_too(start):

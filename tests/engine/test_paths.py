@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import BakedProject
+from tests.support.workers import CHECKOUT
 
 DEV = ["--file", "compose.yaml", "--file", ".devcontainer/compose.yaml"]
 NAMES = [
@@ -20,13 +23,14 @@ NAMES = [
     'say "x"',
     "back\\slash",
     "it's \"$5\\",
-    "#1 100%",
+    "#1",
+    "a%20b",
     "-x",
 ]
 
 
 @pytest.fixture
-def called(built: BakedProject, tmp_path) -> BakedProject:
+def called(built: BakedProject, tmp_path: Path) -> Callable[[str], BakedProject]:
     """called(name): a copy of the built project below a folder of that name."""
     return lambda name: BakedProject(shutil.copytree(built.path, tmp_path / name / built.path.name))
 
@@ -37,11 +41,12 @@ def called(built: BakedProject, tmp_path) -> BakedProject:
 def test_a_folder_of_any_name_is_mounted(called, name):
     """A colon, for one, cannot be written in Compose's short form."""
     project = called(name)
-    project.run("sh", "docker/write-env.sh")
     (project.path / "here").write_text("this one")
 
-    done = project.run("docker", "compose", "run", "--rm", "app", "cat", "here")
+    script = project.run("sh", "docker/write-env.sh", CHECKOUT=CHECKOUT)
+    done = project.run("docker", "compose", "run", "--rm", "app", "cat", "here", CHECKOUT=CHECKOUT)
 
+    assert script.returncode == 0, script.stderr
     assert (done.returncode, done.stdout) == (0, "this one"), done.stderr
 
 

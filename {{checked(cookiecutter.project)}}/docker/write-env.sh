@@ -11,6 +11,7 @@ case $PWD/ in
         say 'the path of this folder has a % or a control character in it, with which Compose opens no file: rename it'
         exit 64
         ;;
+    *\$*) say 'VS Code opens no dev container in a folder with a $ in its path; docker compose does' ;;
 esac
 
 setting() {  # as Compose reads .env: the last line counts; quotes, comments, blanks and `export` do not
