@@ -58,6 +58,7 @@ def test_a_worktree_s_repository_is_mounted_where_the_worktree_says_it_is(called
     subprocess.run(["git", "init", "--quiet", str(repository.parent)], check=True)
     (repository / "worktrees/tree").mkdir(parents=True)
     (project.path / ".git").write_text(f"gitdir: {repository}/worktrees/tree\n")
+    (repository / "worktrees/tree/gitdir").write_text(f"{project.path}/.git\n")
     project.run("env", "-u", "GIT_REPOSITORY", "sh", "docker/write-env.sh")
     once = project.read(".env")
 

@@ -66,20 +66,6 @@ def test_a_worktree_s_repository_is_written_once(made, tmp_path):
     assert repository(tree) == [f"'{main.path}/.git'"]
 
 
-@pytest.mark.parametrize("kind", ["separate", "link"])
-def test_a_repository_that_is_kept_elsewhere_is_written_too(made, tmp_path, kind):
-    project, elsewhere = made(tmp_path / "project"), tmp_path / "elsewhere"
-    if kind == "separate":
-        git(project.path, "init", "--quiet", f"--separate-git-dir={elsewhere}")
-    else:
-        git(tmp_path, "init", "--quiet", "--bare", str(elsewhere))
-        (project.path / ".git").symlink_to(elsewhere)
-
-    write_env(project)
-
-    assert repository(project) == [f"'{elsewhere}'"]
-
-
 def test_what_is_no_worktree_any_more_mounts_nothing(made, tmp_path):
     main = committed(made(tmp_path / "main"))
     git(main.path, "worktree", "add", "--quiet", "../tree")
@@ -93,21 +79,28 @@ def test_what_is_no_worktree_any_more_mounts_nothing(made, tmp_path):
     assert repository(tree) == [f"'{main.path}/.git'", ""]
 
 
-@pytest.mark.parametrize("kind", ["a file", "a link"])
-def test_what_a_container_planted_mounts_no_folder_but_one_of_git_s(made, tmp_path, kind):
-    project = made(tmp_path / "project")
-    (tmp_path / "private").mkdir()
-    if kind == "a file":
-        (project.path / ".git").write_text(f"gitdir: {tmp_path}/private\n")
+@pytest.mark.parametrize("kind", ["a repository", "a worktree", "a link", "a folder"])
+def test_what_a_container_planted_mounts_no_repository_of_somebody_else(made, tmp_path, kind):
+    """Else code in a container chooses which folder of the host the next one may write to."""
+    project, other = made(tmp_path / "project"), committed(made(tmp_path / "other"))
+    git(other.path, "worktree", "add", "--quiet", "../tree")
+    (tmp_path / "private/worktrees/x").mkdir(parents=True)
+    places = {
+        "a repository": ".git",
+        "a worktree": ".git/worktrees/tree",
+        "a folder": "../private/worktrees/x",
+    }
+    if kind == "a link":
+        (project.path / ".git").symlink_to(tmp_path / "tree/.git")
     else:
-        (project.path / ".git").symlink_to(tmp_path / "private")
+        (project.path / ".git").write_text(f"gitdir: {other.path}/{places[kind]}\n")
 
     write_env(project)
 
     assert repository(project) == []
 
 
-@pytest.mark.parametrize("kind", ["a project inside", "a submodule", "a relative link"])
+@pytest.mark.parametrize("kind", ["a project inside", "a submodule", "a separate folder", "a link"])
 def test_a_repository_that_no_container_sees_is_said_in_one_line(made, tmp_path, kind):
     outer = tmp_path / "outer"
     outer.mkdir()
@@ -118,7 +111,9 @@ def test_a_repository_that_no_container_sees_is_said_in_one_line(made, tmp_path,
         project = BakedProject(outer / "project")
     else:
         project = made(outer / "project")
-    if kind == "a relative link":
+    if kind == "a separate folder":
+        git(project.path, "init", "--quiet", f"--separate-git-dir={tmp_path}/elsewhere")
+    elif kind == "a link":
         (project.path / ".git").symlink_to("../.git")
 
     said = [line for line in write_env(project).splitlines() if "git" in line]

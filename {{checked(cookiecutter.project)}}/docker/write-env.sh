@@ -57,14 +57,14 @@ fi
 
 # git in the dev container: the .git of a worktree names a folder elsewhere, which has to be mounted as well.
 repository=''
-if [ -L .git ]; then repository="gitdir: $(readlink .git)"; elif [ -f .git ]; then repository=$(cat .git); fi
-case $repository in
-    *[[:cntrl:]]*) repository='' ;;
-    'gitdir: /'*) repository=${repository#gitdir: } && repository=${repository%/worktrees/*} ;;
-    *) repository='' ;;
+case $([ -L .git ] || [ ! -f .git ] || cat .git) in
+    *[[:cntrl:]]*) ;;
+    'gitdir: /'*/worktrees/*)
+        worktree=$(cat .git) && worktree=${worktree#gitdir: }
+        # A container may have written that file: only a repository that names this folder, too.
+        if [ "$(cat "$worktree/gitdir" 2>/dev/null)" = "$PWD/.git" ]; then repository=${worktree%/worktrees/*}; fi
+        ;;
 esac
-# A container may have written that file: no folder but one of git's.
-[ -d "$repository/objects" ] || repository=''
 if [ -z "${GIT_REPOSITORY+set}" ]; then
     case $repository in
         *"'"*) quoted=\"$(printf %s "$repository" | sed 's/[\\"$]/\\&/g')\" ;;
