@@ -64,8 +64,15 @@ def test_the_other_worktrees_are_not_forgotten_by_a_container_that_does_not_see_
     assert tree.execute("git", "worktree", "list").count("\n") == 1
 
 
-@pytest.mark.parametrize("options", [[], ["--all"]], ids=["commit", "commit --all"])
-@pytest.mark.parametrize("side", ["host", "container"])
+@pytest.mark.parametrize(
+    ("side", "options"),
+    [
+        pytest.param("host", ["--all"], id="host, --all"),
+        pytest.param("container", [], id="container"),
+        pytest.param("host", [], id="host", marks=pytest.mark.nightly),
+        pytest.param("container", ["--all"], id="container, --all", marks=pytest.mark.nightly),
+    ],
+)
 def test_the_hook_checks_commits_on_either_side(tree, side, options):
     """With `--all`, git has the files in an index of the commit's own."""
     git(tree.user, tree.project.path, "config", "core.hooksPath", "docker/hooks")
@@ -109,7 +116,14 @@ def test_every_linter_runs_in_a_worktree(tree):
     assert "entrypoint:" not in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("kind", ["inside a larger repository", "a submodule", "no repository"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "a submodule",
+        pytest.param("inside a larger repository", marks=pytest.mark.nightly),
+        pytest.param("no repository", marks=pytest.mark.nightly),
+    ],
+)
 def test_every_linter_runs_where_git_sees_no_repository(tree, tmp_path_factory, kind):
     folder = tree.user.home / kind / "capy-dev"
     shutil.copytree(tree.project.path, folder, ignore=shutil.ignore_patterns(".git", ".env", "data"))

@@ -27,6 +27,7 @@ NAMES = [
     "a%20b",
     "-x",
 ]
+DIFFICULT = ["it's 写真: \"$5\\ #1", *(pytest.param(name, marks=pytest.mark.nightly) for name in NAMES)]
 
 
 @pytest.fixture
@@ -35,9 +36,7 @@ def called(built: BakedProject, tmp_path: Path) -> Callable[[str], BakedProject]
     return lambda name: BakedProject(shutil.copytree(built.path, tmp_path / name / built.path.name))
 
 
-@pytest.mark.parametrize(
-    "name", ["it's 写真: \"$5\\ #1", *(pytest.param(n, marks=pytest.mark.nightly) for n in NAMES)]
-)
+@pytest.mark.parametrize("name", DIFFICULT)
 def test_a_folder_of_any_name_is_mounted(called, name):
     """A colon, for one, cannot be written in Compose's short form."""
     project = called(name)
@@ -50,7 +49,7 @@ def test_a_folder_of_any_name_is_mounted(called, name):
     assert (done.returncode, done.stdout) == (0, "this one"), done.stderr
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", DIFFICULT)
 def test_a_worktree_s_repository_is_mounted_where_the_worktree_says_it_is(called, tmp_path, name):
     """In the dev container alone: code in `app` and `compose.guarded.yaml` does not see it."""
     project = called("tree")
