@@ -47,7 +47,7 @@ fi
 
 # The time zone of this machine: its clock is a link into a folder of zones.
 if [ -z "${TZ+set}" ] && [ -z "$(setting TZ)" ]; then
-    zone=$(readlink /etc/localtime) || zone=''
+    zone=$(readlink /etc/localtime 2>/dev/null) || zone=''
     case $zone in
         *zoneinfo/*UTC) ;;  # as without TZ
         *zoneinfo/*[!A-Za-z0-9/_+-]*) ;;
