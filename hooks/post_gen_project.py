@@ -16,11 +16,12 @@ for folder in (
     if (project / folder).is_dir() and not any((project / folder).iterdir()):
         (project / folder).rmdir()
 
-# In a temporary folder it is cruft that compares two versions: the number of a folder (CHECKOUT) and its
-# BUILD_CACHE would be differences between them. A project without .env works, too (on a GPU): what stops this
-# stops no more.
+# In a temporary folder it is cruft that compares two versions: what .env has of a folder and of its machine
+# would be differences between them. A project without .env works, too (on a GPU): an error here stops
+# nothing else.
 is_temporary = project.resolve().is_relative_to(Path(tempfile.gettempdir()).resolve())
-settings = {**os.environ, "CHECKOUT": "", "BUILD_CACHE": ""} if is_temporary else None
+left_out = dict.fromkeys(("CHECKOUT", "BUILD_CACHE", "TZ", "GIT_REPOSITORY"), "")
+settings = {**os.environ, **left_out} if is_temporary else None
 if shutil.which("sh"):
     try:
         subprocess.run(["sh", "docker/write-env.sh"], env=settings, timeout=30)

@@ -43,9 +43,8 @@ def test_a_file_made_in_the_workspace_belongs_to_the_host_s_user(dev):
     assert (made.st_uid, made.st_gid) == (dev.user.uid, dev.user.gid)
 
 
-def test_the_post_create_command_really_ran(dev):
-    """The client says success even where it could not run it: look at what the command does."""
-    assert dev.execute("git", "config", "--global", "--get", "safe.directory") == "/code"
+def test_git_trusts_the_project_whoever_owns_it(dev):
+    assert dev.execute("git", "config", "--system", "--get", "safe.directory") == "/code"
 
 
 def test_the_tools_that_the_settings_name_are_there(dev):

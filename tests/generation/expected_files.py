@@ -46,6 +46,7 @@ docker/doctor/torch_builds.py
 docker/doctor/version.py
 docker/entrypoint.sh
 docker/environment.json
+docker/hooks/pre-commit
 docker/podman.yaml
 docker/sync.sh
 docker/uv.py

@@ -56,7 +56,7 @@ LINTERS = {
     ),
     "shellcheck on every script": Linter(
         [PROGRAMS / "shellcheck", "--color=never"],
-        ["docker/*.sh", ".devcontainer/*.sh"],
+        ["docker/*.sh", "docker/hooks/*", ".devcontainer/*.sh"],
         ("", "rm $1\n"),
         "SC2086",
     ),

@@ -8,6 +8,8 @@ from tests.conftest import BakedProject
 
 # ${NAME:-default}: the only form that the template uses, so that an empty value is the default, too.
 REFERENCE = re.compile(r"\$\{([A-Z_]+):-([^}]*)\}")
+# NAME: without a value, below `environment:`; Compose hands it on if it is set.
+HANDED_ON = re.compile(r"(?m)^      ([A-Z_]+):$")
 SECRET = re.compile(r"(?m)^ +environment: ([A-Z_]+)$")
 COMPOSE_FILES = (
     "compose.yaml",
@@ -21,6 +23,7 @@ COMPOSE_FILES = (
 def test_every_setting_of_the_compose_files_is_in_env_example_and_no_other(project):
     used = {name for text in compose_files(project).values() for name, _ in REFERENCE.findall(text)}
     used |= set(SECRET.findall(compose_files(project)["compose.yaml"]))
+    used |= set(HANDED_ON.findall(compose_files(project)["compose.yaml"]))
 
     assert set(dotenv(project)) == used
 

@@ -14,7 +14,8 @@ trap 'exit 143' TERM
 case :$PATH: in *:/opt/venv/bin:*) path=$PATH ;; *) path=/opt/venv/bin:$PATH ;; esac
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 
-die() { printf 'entrypoint: %s' "$2" | LC_ALL=C /usr/bin/tr '\000-\037\177' ' ' >&2; echo >&2; exit "$1"; }
+say() { printf 'entrypoint: %s' "$1" | LC_ALL=C /usr/bin/tr '\000-\037\177' ' ' >&2; echo >&2; }
+die() { say "$2"; exit "$1"; }
 
 check_id() {  # gosu knows ids up to 2^31-1
     case $2 in
@@ -144,10 +145,30 @@ write_lock() {  # the lock file of the image's build, for a project without one:
     /usr/bin/rm -f "$new"
 }
 
+check_zone() {  # the C library takes a zone that it does not find for UTC
+    case ${TZ:-} in
+        */*)
+            [ -e "/usr/share/zoneinfo/${TZ#:}" ] || say "TZ=$TZ is not known in this image, so times are UTC; take a name of /usr/share/zoneinfo (older names, such as US/Pacific: add tzdata-legacy to docker/apt-packages.txt and rebuild)"
+            ;;
+    esac
+}
+
+add_repository() {  # for `pre-commit run`, which asks git for the files, and where git finds no repository from here
+    case "${1:-} ${2:-}" in 'pre-commit run') ;; *) return 0 ;; esac
+    [ -x /usr/bin/git ] && ! /usr/bin/git rev-parse --git-dir >/dev/null 2>&1 || return 0
+    say 'git finds no repository in the container, so pre-commit checks all files but those in .gitignore'
+    unset GIT_INDEX_FILE
+    GIT_DIR=$(/usr/bin/mktemp -d)
+    export GIT_DIR GIT_WORK_TREE="$PWD"
+    /usr/bin/git init --quiet && /usr/bin/git add --all
+}
+
 # tini passes signals on, which as root it could not, and reaps what was left behind; `docker exec` has one already.
 # with-network ends with what it is given: no process of its own.
 # shellcheck source=/dev/null
 start() {
+    # Backspace takes a whole character; the engine's terminals begin with bytes.
+    [ ! -t 0 ] || /usr/bin/stty iutf8 2>/dev/null || true
     [ $$ != 1 ] || set -- /usr/bin/tini -- "$@"
     [ -z "$spent" ] || set -- /usr/bin/setpriv --bounding-set=-all --inh-caps=-all -- "$@"
     . /usr/local/bin/with-network
@@ -187,4 +208,6 @@ else
 fi
 unset CACHE_FROM
 [ -e uv.lock ] || [ "$PWD" != /code ] || write_lock
+check_zone
+add_repository "$@"
 run "$@"

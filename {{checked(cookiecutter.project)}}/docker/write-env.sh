@@ -1,10 +1,18 @@
 #!/bin/sh
-# Runs on the host: writes to .env what Compose cannot find out: CHECKOUT, BUILD_CACHE, ACCELERATOR. VS Code runs it at
-# each start; after a clone, or in a copy of this folder, it is for you to run: sh docker/write-env.sh
+# Runs on the host: writes to .env what Compose cannot find out: CHECKOUT, BUILD_CACHE, TZ, GIT_REPOSITORY, ACCELERATOR.
+# VS Code runs it at each start; after a clone, or in a copy of this folder, it is for you to run: sh docker/write-env.sh
 set -eu
-CDPATH='' cd "$(dirname "$0")/.."
+CDPATH='' cd -P "$(dirname "$0")/.."
 
 say() { printf 'write-env: %s' "$1" | LC_ALL=C tr -d '[:cntrl:]' >&2; echo >&2; }
+
+case $PWD/ in
+    *[[:cntrl:]]* | *%[!0-9A-Fa-f]* | *%?[!0-9A-Fa-f]*)
+        say 'the path of this folder has a % or a control character in it, with which Compose opens no file: rename it'
+        exit 64
+        ;;
+    *\$*) say 'VS Code opens no dev container in a folder with a $ in its path; docker compose does' ;;
+esac
 
 setting() {  # as Compose reads .env: the last line counts; quotes, comments, blanks and `export` do not
     cat .env 2>/dev/null | LC_ALL=C tr -d "\r\"'\357\273\277" | sed -n \
@@ -21,7 +29,7 @@ fi
 add() {  # the file may get a password; a last line without a newline must not swallow ours
     [ -e .env ] || (umask 077 && set -C && : > .env)
     if [ -s .env ] && [ -n "$(tail -c 1 .env)" ]; then echo >> .env; fi
-    echo "$1" >> .env
+    printf '%s\n' "$1" >> .env
 }
 
 # The end of the names of images and containers: a number for this folder and for you, so that nobody
@@ -35,6 +43,38 @@ fi
 # What builds keep is found by a name, by any Dockerfile on this engine: one that nobody can guess.
 if [ -z "${BUILD_CACHE+set}" ] && [ -z "$(setting BUILD_CACHE)" ]; then
     add "BUILD_CACHE=$(od -An -N12 -tx1 /dev/urandom | tr -d ' \n')"
+fi
+
+# The time zone of this machine: its clock is a link into a folder of zones.
+if [ -z "${TZ+set}" ] && [ -z "$(setting TZ)" ]; then
+    zone=$(readlink /etc/localtime 2>/dev/null) || zone=''
+    case $zone in
+        *zoneinfo/*UTC) ;;  # as without TZ
+        *zoneinfo/*[!A-Za-z0-9/_+-]*) ;;
+        *zoneinfo/?*) add "TZ=${zone##*zoneinfo/}" ;;
+    esac
+fi
+
+# git in the dev container: the .git of a worktree names a folder elsewhere, which has to be mounted as well.
+repository=''
+case $([ -L .git ] || [ ! -f .git ] || cat .git) in
+    *[[:cntrl:]]*) ;;
+    'gitdir: /'*/worktrees/*)
+        worktree=$(cat .git) && worktree=${worktree#gitdir: }
+        # A container may have written that file: only a repository that names this folder, too.
+        if [ "$(cat "$worktree/gitdir" 2>/dev/null)" = "$PWD/.git" ]; then repository=${worktree%/worktrees/*}; fi
+        ;;
+esac
+if [ -z "${GIT_REPOSITORY+set}" ]; then
+    case $repository in
+        *"'"*) quoted=\"$(printf %s "$repository" | sed 's/[\\"$]/\\&/g')\" ;;
+        ?*) quoted="'$repository'" ;;
+        *) quoted='' ;;
+    esac
+    [ "$(sed -n 's/^GIT_REPOSITORY=//p' .env 2>/dev/null | tail -n 1)" = "$quoted" ] || add "GIT_REPOSITORY=$quoted"
+fi
+if [ -z "$repository" ] && { [ -L .git ] || [ ! -d .git ]; } && git rev-parse --git-dir >/dev/null 2>&1; then
+    say 'the git repository of this folder lies outside of it, where no container sees it: use git on the host'
 fi
 
 name_gpus() {  # for ACCELERATOR=cdi: a setting for each GPU of GPU_IDS=0,1
