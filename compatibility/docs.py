@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from capy_template.matrix import load, unserved
+from capy_template.matrix import load, unserved, without_cuda
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "compatibility.md"
 
@@ -33,8 +33,9 @@ WHICH = """\
 ## Which line do I take?
 
 The first whose driver your machines have, and whose column under [The GPUs](#the-gpus) names what you need
-for each of your GPUs. `nvidia-smi` shows both. A *frozen* line gets no newer ONNX Runtime or PyTorch: they
-have left its CUDA, or its Python. What is there is still checked every week.
+for each of your GPUs. `nvidia-smi` shows both, and `uname -m` the processor: x86_64, or aarch64 (Arm).
+A *frozen* line gets no newer ONNX Runtime or PyTorch: they have left its CUDA, or its Python. What is there is
+still checked every week.
 """
 
 ENVIRONMENTS_HEAD = """\
@@ -45,6 +46,7 @@ has.
 
 GPUS_HEAD = """\
 Which frameworks have code for a GPU, as packages of the index; NVIDIA's PyTorch image has a list of its own.
+The packages for Arm are other ones than those for x86-64, with code for other GPUs.
 Code for one architecture also serves later ones of the same major (8.6 serves 8.9), but not where its name
 ends in *a*. Where a GPU has a `*`, its code is compiled from PTX when it is first used: that takes a while,
 once. Names: NVIDIA's lists of [current](https://developer.nvidia.com/cuda-gpus) and
@@ -56,26 +58,52 @@ SOURCES_HEAD = """\
 something that was read, and nobody has tried it. None of it was run on each of these GPUs.
 """
 
-# Architecture, and GPUs that have it: a selection of NVIDIA's two lists.
+JETSON_TAIL = """\
+Jetson Orin (8.7) is not served: its GPU runs code for its own architecture alone, and no package here has that.
+NVIDIA has separate packages and images for it. On Arm without NVIDIA's GPU (Apple, Graviton) every line serves,
+with `ACCELERATOR=cpu`.
+"""
+
+PROCESSORS_HEAD = """\
+With a GPU, by processor. Without one (`ACCELERATOR=cpu`) both processors have every environment. Where it says no,
+the build stops before it downloads a package, and names a line that has it. NVIDIA's images are for both processors.
+"""
+
+PROCESSORS = {"x86_64": "x86-64", "aarch64": "Arm (aarch64)"}
+# Architecture, and GPUs that have it: a selection of NVIDIA's two lists, by the processor beside them.
 GPUS = {
-    "6.0": "P100",
-    "6.1": "GTX 10, P4, P40",
-    "7.0": "V100, Titan V",
-    "7.5": "T4, GTX 16, RTX 20, Quadro RTX",
-    "8.0": "A100, A30",
-    "8.6": "RTX 30, A2, A10, A40, RTX A6000",
-    "8.9": "RTX 40, L4, L40, L40S, RTX 6000 Ada",
-    "9.0": "H100, H200, GH200",
-    "10.0": "B200, GB200",
-    "10.3": "B300, GB300",
-    "12.0": "RTX 50, RTX PRO 6000 Blackwell",
-    "12.1": "GB10 (DGX Spark)",
+    "x86_64": {
+        "6.0": "P100",
+        "6.1": "GTX 10, P4, P40",
+        "7.0": "V100, Titan V",
+        "7.5": "T4, GTX 16, RTX 20, Quadro RTX",
+        "8.0": "A100, A30",
+        "8.6": "RTX 30, A2, A10, A40, RTX A6000",
+        "8.9": "RTX 40, L4, L40, L40S, RTX 6000 Ada",
+        "9.0": "H100, H200",
+        "10.0": "B200",
+        "10.3": "B300",
+        "12.0": "RTX 50, RTX PRO 6000 Blackwell",
+    },
+    "aarch64": {
+        "7.5": "T4G",
+        "8.0": "A100 in an Arm server",
+        "8.7": "Jetson Orin",
+        "9.0": "GH200",
+        "10.0": "GB200",
+        "10.3": "GB300",
+        "11.0": "Jetson Thor",
+        "12.1": "GB10 (DGX Spark)",
+    },
 }
+# Tegra: NVIDIA has them run code for their own architecture alone.
+JETSON = ("5.3", "6.2", "7.2", "8.7", "11.0")
 FRAMEWORKS = {"onnxruntime": "ONNX Runtime", "torch": "PyTorch"}
 # The rows of the first table, and how they are called there.
 ROWS = {
     "cuda": "CUDA",
     "cudnn": "cuDNN",
+    "glibc": "glibc, at least",
     "minimum_driver": "driver, at least",
     "ubuntu": "Ubuntu",
     "python": "Python in the image",
@@ -121,13 +149,20 @@ def page(matrix: dict[str, Any]) -> str:
             ([f"`{name}`", *(origin(matrix, name, line) for line in lines)] for name in environments),
         ),
         *("", *refusals(matrix), ""),
-        "## The GPUs\n",
-        GPUS_HEAD,
+        PROCESSORS_HEAD,
         *table(
-            ["", "for example", *lines],
-            ([gpu, names, *(served(line, gpu) for line in lines.values())] for gpu, names in GPUS.items()),
+            ["", "processor", *lines],
+            (
+                [f"`{name}`", title, *(on_processor(matrix, name, line, machine) for line in lines)]
+                for name in environments
+                for machine, title in PROCESSORS.items()
+            ),
         ),
         "",
+        "## The GPUs\n",
+        GPUS_HEAD,
+        *(text for machine in PROCESSORS for text in gpus(lines, machine)),
+        JETSON_TAIL,
         "## How each fact is known\n",
         SOURCES_HEAD,
         *table(
@@ -141,6 +176,15 @@ def page(matrix: dict[str, Any]) -> str:
     return "\n".join(parts) + "\n"
 
 
+def gpus(lines: dict[str, Any], machine: str) -> list[str]:
+    """Return the section on the GPUs beside one kind of processor."""
+    rows = (
+        [gpu, names, *(served(line, gpu, machine) for line in lines.values())]
+        for gpu, names in GPUS[machine].items()
+    )
+    return [f"### {PROCESSORS[machine]}\n", *table(["", "for example", *lines], rows), ""]
+
+
 def table(head: list[str], rows: Iterable[list[str]]) -> list[str]:
     """Return the lines of a table."""
     return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
@@ -148,8 +192,15 @@ def table(head: list[str], rows: Iterable[list[str]]) -> list[str]:
 
 def facts(lines: dict[str, Any], name: str) -> list[str]:
     """Return a fact of each line as a reader wants it."""
-    values = [line[name]["value"] for line in lines.values()]
-    return [(", ".join(value) if isinstance(value, list) else str(value or "")) or "none" for value in values]
+    return [shown(line[name]["value"]) for line in lines.values()]
+
+
+def shown(value: Any) -> str:
+    """Return a value as a reader wants it."""
+    if isinstance(value, dict):
+        first, other = map(shown, value.values())
+        return first if first == other else f"{first}; Arm: {other}"
+    return (", ".join(value) if isinstance(value, list) else str(value or "")) or "none"
 
 
 def origin(matrix: dict[str, Any], environment: str, line: str) -> str:
@@ -163,6 +214,14 @@ def origin(matrix: dict[str, Any], environment: str, line: str) -> str:
     }[matrix["environments"][environment]["cuda_from"]]
 
 
+def on_processor(matrix: dict[str, Any], environment: str, line: str, machine: str) -> str:
+    """Return whether a line has an environment for a GPU on a processor, and what is missing where not."""
+    if unserved(matrix, environment, line):
+        return "not to be had"
+    lacking = without_cuda(matrix, environment, line, machine)
+    return f"no: {' and '.join(FRAMEWORKS[name] for name in lacking)} without CUDA" if lacking else "yes"
+
+
 def refusals(matrix: dict[str, Any]) -> list[str]:
     """Return for each pair that cannot be had: why, and what can."""
     pairs = [(name, line) for name in matrix["environments"] for line in matrix["lines"]]
@@ -171,9 +230,10 @@ def refusals(matrix: dict[str, Any]) -> list[str]:
     ]
 
 
-def served(line: dict[str, Any], gpu: str) -> str:
+def served(line: dict[str, Any], gpu: str, machine: str) -> str:
     """Return the frameworks of a line that have code for a GPU, `*` after those that compile it first."""
-    found = {name: code_for(gpu, line[f"{name}_architectures"]["value"]) for name in FRAMEWORKS}
+    built = {name: line[f"{name}_architectures"]["value"][machine] for name in FRAMEWORKS}
+    found = {name: code_for(gpu, architectures) for name, architectures in built.items()}
     names = [FRAMEWORKS[name] + mark for name, mark in found.items() if mark is not None]
     same = len(names) == len(FRAMEWORKS) and len(set(found.values())) == 1
     return f"both{found['torch']}" if same else ", ".join(names) or "none"
@@ -187,7 +247,7 @@ def code_for(gpu: str, architectures: list[str]) -> str | None:
         name
         for name in older
         if not name.endswith("+PTX") and numbers(name)[0] == wanted[0]
-        if numbers(name) == wanted or not name.endswith("a")
+        if numbers(name) == wanted or not (name.endswith("a") or gpu in JETSON)
     ]
     return "" if ready else "*" if any(name.endswith("+PTX") for name in older) else None
 

@@ -154,10 +154,11 @@ def download(
         run(f"reading Debian's package lists ({' and '.join(suites)})", [*apt, "update"])
         # Without their dependencies: sid's libraries have no place on a stable release.
         if sid:
-            docker = [f"{name}/sid" for name in sid]
-            run("downloading Docker from sid", [*apt, "download", *docker], cwd=packages)
-        rest = [*apt, "install", "--download-only", *stable]
-        run(f"downloading {' and '.join(stable[:2])} from {codename()}", rest)
+            named = [f"{name}/sid" for name in sid]
+            run(f"downloading {sid[0]} from sid", [*apt, "download", *named], cwd=packages)
+        if stable:
+            rest = [*apt, "install", "--download-only", *stable]
+            run(f"downloading {' and '.join(stable[:2])} from {codename()}", rest)
     except EngineError as error:
         hint = "no network for the download? " if NO_NETWORK.search(str(error)) else ""
         raise EngineError(f"{hint}{error}") from None
