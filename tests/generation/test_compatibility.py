@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from capy_template.matrix import FRAMEWORKS, MATRIX, OPENCVS, chosen, load, unserved
-from compatibility import docs, facts
+from compatibility import docs, facts, gpus
 from compatibility.index import GLIBC_MINOR
 from tests.conftest import TEMPLATE, run_cookiecutter
 from tests.generation.conftest import contents
@@ -196,7 +196,7 @@ def test_every_fact_of_the_matrix_is_on_the_page():
     ],
 )
 def test_code_serves_a_gpu(gpu, architectures, served):
-    assert docs.code_for(gpu, architectures) == served
+    assert gpus.code_for(gpu, architectures) == served
 
 
 def test_a_framework_without_code_for_a_gpu_is_not_promised_for_it():
@@ -205,8 +205,8 @@ def test_a_framework_without_code_for_a_gpu_is_not_promised_for_it():
         "torch_architectures": {"value": {"x86_64": ["7.5", "9.0"], "aarch64": ["9.0"]}},
     }
 
-    promised = [docs.served(line, gpu, "x86_64") for gpu in ("7.0", "7.5", "9.0", "12.0")]
-    on_arm = [docs.served(line, gpu, "aarch64") for gpu in ("7.5", "9.0")]
+    promised = [gpus.served(line, gpu, "x86_64") for gpu in ("7.0", "7.5", "9.0", "12.0")]
+    on_arm = [gpus.served(line, gpu, "aarch64") for gpu in ("7.5", "9.0")]
 
     assert promised == ["none", "both", "ONNX Runtime*, PyTorch", "ONNX Runtime*"]
     assert on_arm == ["none", "PyTorch"]

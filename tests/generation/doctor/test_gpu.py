@@ -7,7 +7,7 @@ import pytest
 from doctor import gpu
 
 from capy_template.matrix import load
-from compatibility import docs
+from compatibility import gpus
 
 
 @pytest.mark.parametrize("check", ["cuda-major", "libraries", "cudnn", "gpu", "driver", "kernels"])
@@ -114,12 +114,12 @@ def test_a_gpu_with_kernels_is_fine(machine):
 
 def test_the_page_on_compatibility_and_the_doctor_say_the_same_of_every_gpu():
     lines = load()["lines"].values()
-    known = [line[f"{name}_architectures"]["value"] for line in lines for name in docs.FRAMEWORKS]
+    known = [line[f"{name}_architectures"]["value"] for line in lines for name in gpus.FRAMEWORKS]
     built = [architectures for of_machine in known for architectures in of_machine.values()]
 
-    for capability, architectures in itertools.product(docs.GPUS["x86_64"] | docs.GPUS["aarch64"], built):
+    for capability, architectures in itertools.product(gpus.GPUS["x86_64"] | gpus.GPUS["aarch64"], built):
         supported = any(gpu.supports(architecture, capability) for architecture in architectures)
-        documented = docs.code_for(capability, architectures) is not None
+        documented = gpus.code_for(capability, architectures) is not None
         assert supported == documented, (capability, architectures)
 
 

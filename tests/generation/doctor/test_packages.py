@@ -198,7 +198,7 @@ def test_an_import_that_hangs_is_a_finding(machine):
 
 
 def test_on_a_processor_without_builds_for_the_cuda_of_the_line_another_line_is_advised(machine):
-    """Torch of CUDA 12 has no build with CUDA for aarch64: the version that is installed already cannot help."""
+    """Torch of CUDA 12 has no build with CUDA for aarch64: asking for its version again cannot help."""
     machine.facts |= {"line": "cu12-py312", "cuda": 12}
     machine.without("onnxruntime")
     machine.torch(cuda=None)
