@@ -165,7 +165,7 @@ def extras(use: dict[str, Any], facts: dict[str, Any]) -> tuple[tuple[str, ...],
                 nvidia.append(f"{name}=={facts[name]}")
         if name == "onnxruntime":
             cpu.append(f"onnxruntime=={facts['onnxruntime']}")
-            nvidia.append(onnxruntime_gpu(use, facts))
+            nvidia.append(onnxruntime_gpu(use, facts) + only_on(facts))
     return tuple(nvidia), tuple(cpu)
 
 
@@ -175,6 +175,14 @@ def onnxruntime_gpu(use: dict[str, Any], facts: dict[str, Any]) -> str:
     return f"onnxruntime-gpu{libraries}=={facts['onnxruntime']}"
 
 
+def only_on(facts: dict[str, Any], condition: str = "") -> str:
+    """Return the marker of ONNX Runtime for a GPU: the processors that it has a wheel for."""
+    machines = [name for name in MACHINES if facts["onnxruntime_architectures"][name]]
+    conditions = [condition] * bool(condition)
+    conditions += [f"platform_machine == '{machines[0]}'"] * (len(machines) < len(MACHINES))
+    return f" ; {' and '.join(conditions)}" if conditions else ""
+
+
 def overrides(use: dict[str, Any], facts: dict[str, Any]) -> tuple[str, ...]:
     """Return uv's override-dependencies: the line's versions, in the extra that they belong to.
 
@@ -182,7 +190,8 @@ def overrides(use: dict[str, Any], facts: dict[str, Any]) -> tuple[str, ...]:
     pins there decide already. NVIDIA's image has its own, so nothing may bring another one.
     """
     gpu, cpu = onnxruntime_gpu(use, facts), f"onnxruntime=={facts['onnxruntime']}"
-    found = [f"{gpu} ; extra == 'nvidia'", cpu + " ; extra == 'cpu'" * ("onnxruntime" in use["packages"])]
+    found = [gpu + only_on(facts, "extra == 'nvidia'")]
+    found += [cpu + " ; extra == 'cpu'" * ("onnxruntime" in use["packages"])]
     if use["cuda_from"] == "ngc":
         family = ("torch", "torchvision", "torchaudio")
         found += [f"{name}=={facts[name]} ; extra == 'cpu'" for name in family]

@@ -38,6 +38,17 @@ class Line:
         """Return what the matrix says."""
         return self.matrix["lines"][self.name][fact]["value"]
 
+    @property
+    def values(self) -> dict[str, Any]:
+        """Return all facts without their sources."""
+        facts = self.matrix["lines"][self.name].items()
+        return {name: fact["value"] for name, fact in facts if isinstance(fact, dict)}
+
+    def others(self, use: dict[str, Any]) -> list[str]:
+        """Return the requirements of an environment that are no framework's."""
+        names = [name for name in use["packages"] if name in self.ranges]
+        return [DISTRIBUTIONS.get(name, name) + self.value(name) for name in names]
+
     def shown(self, fact: str) -> str:
         """Return what the matrix says, for a table."""
         if fact == TOGETHER:
@@ -227,11 +238,7 @@ def together(line: Line) -> None:
     For the line's Python, the lowest and the highest: `uv lock` is for all of them.
     """
     use = line.matrix["environments"]["full"]
-    values = {fact: line.value(fact) for fact in (*PINNED, *COMPANIONS, *line.ranges)}
-    wanted = [*extras(use, values)[0]]
-    wanted += [
-        DISTRIBUTIONS.get(name, name) + values[name] for name in use["packages"] if name in line.ranges
-    ]
+    wanted = [*extras(use, line.values)[0], *line.others(use)]
     for python in dict.fromkeys(line.value(fact) for fact in ("python", "lowest_python", "highest_python")):
         packages = line.index.resolve(wanted, line.target(python))
         cudnns = [package for package in packages if package.startswith("nvidia-cudnn")]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from packaging.utils import parse_wheel_filename
 
-from capy_template.matrix import DISTRIBUTIONS, FRAMEWORKS, MACHINES, extras, unserved, without_cuda
+from capy_template.matrix import FRAMEWORKS, MACHINES, extras, unserved, without_cuda
 from compatibility import fatbin
 from compatibility.index import Changed
 
@@ -84,9 +84,8 @@ def resolved(line: Line, environment: str, machine: str) -> None:
     if unserved(matrix, environment, line.name):
         return
     use = matrix["environments"][environment]
-    values = {name: line.value(name) for name in use["packages"]}
-    nvidia, cpu = extras(use, values)
-    others = [DISTRIBUTIONS.get(name, name) + values[name] for name in use["packages"] if name in line.ranges]
+    nvidia, cpu = extras(use, line.values)
+    others = line.others(use)
     line.index.resolve([*others, *cpu], line.target(machine=machine))
     if not without_cuda(matrix, environment, line.name, machine):
         line.index.resolve([*others, *nvidia], line.target(machine=machine))
