@@ -121,8 +121,8 @@ def cpu_wheel(
 ) -> Path:
     """Return the CPU build of PyTorch as a wheel in `folder`, downloaded once.
 
-    For the Python of this Debian, since the stand-in for the base image is the same release. A lock is for both
-    processors, so there is a wheel for the other one, too, with nothing in it.
+    For the Python of this Debian, since the stand-in for the base image is the same release. A lock is for
+    both processors, so there is a wheel for the other one, too, with nothing in it.
     """
     asked = [shutil.which("python3", path="/usr/bin") or sys.executable, "-c"]
     asked += ["import sys; print(*sys.version_info[:2], sep='.')"]

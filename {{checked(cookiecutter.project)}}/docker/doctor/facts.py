@@ -36,7 +36,7 @@ class Facts:
     shared_memory_mib: int | None
     packages: list[str]  # that every accelerator has
     frameworks: dict[str, dict]
-    lines_with_cuda: dict[str, list[str]]  # by processor: those that have this environment for a GPU
+    lines_with_cuda: dict[str, list[str]]  # by processor: those with a GPU there
     accelerator: str
     building: bool = False
     scanned: Any = field(default=None, repr=False)  # the shared objects, once a check asks for them
@@ -47,7 +47,7 @@ class Facts:
         return self.accelerator == "nvidia"
 
     def other_project(self, below: int = 100) -> list[str]:
-        """Return the advice to take another line, of a CUDA below; none where this processor has none."""
+        """Return the advice to take another line, of a CUDA below; none where there is none."""
         lines = [
             f"cuda={line}"
             for line in self.lines_with_cuda.get(platform.machine(), [])

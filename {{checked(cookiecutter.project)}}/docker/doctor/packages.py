@@ -130,7 +130,7 @@ def check_cuda_major(facts: Facts) -> Findings:
 
 
 def what_fits(facts: Facts) -> str:
-    """Return what to type for builds with CUDA: where the line has none for this processor, another line."""
+    """Return how to get builds with CUDA: another line where this processor has none."""
     if facts.line in facts.lines_with_cuda.get(platform.machine(), [facts.line]):
         return f"what fits: {all_wanted(facts)} in pyproject.toml; {REBUILD}"
     return "; ".join([*facts.other_project(), WITHOUT_GPU])
