@@ -1,4 +1,4 @@
-"""The lock of every environment of every line, with the wheels of each processor: what uv would install there."""
+"""The lock of every environment of every line: what uv would install from it on each processor."""
 
 from __future__ import annotations
 
