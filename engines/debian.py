@@ -169,8 +169,8 @@ def download(
         run(f"reading Debian's package lists ({' and '.join(suites)})", [*apt, "update"])
         # Without their dependencies: sid's libraries have no place on a stable release.
         if packages:
-            docker = [f"{name}/{suite}" for name in packages]
-            run(f"downloading Docker from {suite}", [*apt, "download", *docker], cwd=archives)
+            named = [f"{name}/{suite}" for name in packages]
+            run(f"downloading {packages[0]} from {suite}", [*apt, "download", *named], cwd=archives)
         if stable:
             rest = [*apt, "install", "--download-only", *stable]
             run(f"downloading {' and '.join(stable[:2])} from {codename()}", rest)

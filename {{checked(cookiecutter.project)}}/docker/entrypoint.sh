@@ -122,6 +122,7 @@ refuse_planted() {  # symlinks that code in an earlier container may have left i
     esac
     # compose.guarded.yaml mounts itself and outputs/, which must be its neighbour
     [ "${OWNER_FROM:-}" ] || return 0
+    # shellcheck disable=SC2015  # any of the three refuses
     mounted /code/compose.guarded.yaml && guarded=$source && mounted "$OWNER_FROM" \
         && [ "$source" = "${guarded%/*}/outputs" ] \
         || die 64 "outputs is no folder of this project's own, and could lead anywhere. Replace it by a folder: rm outputs && mkdir outputs"

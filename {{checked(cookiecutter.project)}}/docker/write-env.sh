@@ -15,6 +15,7 @@ case $PWD/ in
 esac
 
 setting() {  # as Compose reads .env: the last line counts; quotes, comments, blanks and `export` do not
+    # shellcheck disable=SC2002  # < .env fails where there is none
     cat .env 2>/dev/null | LC_ALL=C tr -d "\r\"'\357\273\277" | sed -n \
         -e 's/[[:space:]]\{1,\}#.*//' -e 's/[[:space:]]*$//' -e 's/^[[:space:]]*\(export[[:space:]]\{1,\}\)\{0,1\}//' \
         -e "s/^$1[[:space:]]*[=:][[:space:]]*//p" | tail -n 1

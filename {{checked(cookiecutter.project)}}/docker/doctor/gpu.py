@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import subprocess
 from pathlib import Path
@@ -13,6 +14,8 @@ from .installed import distribution_of, verified, version_tuple
 from .processes import python, run
 
 DEVICES = Path("/dev")
+# Tegra: NVIDIA has them run code for their own architecture alone.
+JETSON = ("5.3", "6.2", "7.2", "8.7", "11.0")
 KERNEL_DRIVER = Path("/proc/driver/nvidia/version")
 
 TOOLKIT = (
@@ -20,6 +23,7 @@ TOOLKIT = (
     "&& sudo systemctl restart docker"
 )
 PODMAN = "on Podman remove ACCELERATOR from .env, then: sh docker/write-env.sh"
+NEWER_DRIVER = "on the host: install a newer NVIDIA driver"
 
 
 def check_gpu(facts: Facts) -> Findings:
@@ -53,8 +57,7 @@ def check_driver(facts: Facts) -> Findings:
         yield problem(
             f"the driver {version} is too old: {need} or newer is needed",
             f"CUDA {facts.cuda} does not start with it",
-            f"on the host: install a newer NVIDIA driver; {WITHOUT_GPU}; or make the project again "
-            "with another answer to `cuda`",
+            "; ".join([NEWER_DRIVER, WITHOUT_GPU, *facts.other_project(below=facts.cuda)]),
         )
     elif gpu_devices():
         yield problem(
@@ -72,7 +75,7 @@ def check_kernels(facts: Facts) -> Findings:
     if not gpus:
         yield skipped("nvidia-smi names no GPU (see gpu)")
     for framework, framework_facts in facts.frameworks.items() if gpus else ():
-        architectures = framework_facts["architectures"]
+        architectures = framework_facts["architectures"].get(platform.machine())
         if not architectures or verified(distribution_of(framework, facts), facts):
             architectures = torch_architectures() if framework == "torch" else []
         if not architectures:
@@ -84,10 +87,9 @@ def check_kernels(facts: Facts) -> Findings:
         if lacking:
             yield problem(
                 f"{framework} has no kernels for {', '.join(lacking)}, "
-                f"only for {', '.join(architectures)}",
+                f"only for {', '.join(architectures)} on {platform.machine()}",
                 'it stops with "no kernel image is available for execution on the device"',
-                f"another GPU: GPU_IDS in .env; {WITHOUT_GPU}; or make the project again with "
-                "another answer to `cuda`",
+                "; ".join(["another GPU: GPU_IDS in .env", WITHOUT_GPU, *facts.other_project()]),
             )
         else:
             yield ok(f"{framework}: {', '.join(f'{name} ({c})' for name, c in gpus)}")
@@ -150,6 +152,8 @@ def supports(architecture: str, capability: str) -> bool:
     8.6 runs on 8.6 to 8.9; 9.0a on 9.0 alone; 12.0+PTX on 12.0 and everything newer.
     """
     built, gpu = version_tuple(architecture), version_tuple(capability)
-    if architecture.endswith("a"):
+    if architecture.endswith("+PTX"):
+        return gpu >= built
+    if architecture.endswith("a") or capability in JETSON:
         return gpu == built
-    return gpu >= built and (architecture.endswith("+PTX") or gpu[0] == built[0])
+    return gpu >= built and gpu[0] == built[0]
