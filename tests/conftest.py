@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 from cookiecutter.main import cookiecutter
 from packaging.requirements import Requirement
 
@@ -26,6 +27,9 @@ pytest_plugins = [
 ]
 
 TEMPLATE = Path(__file__).resolve().parent.parent
+# Compose's own tags, which say how compose.guarded.yaml differs from compose.yaml.
+for tag in ("!override", "!reset"):
+    yaml.SafeLoader.add_constructor(tag, lambda loader, node: None)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ ALWAYS = """
 LICENSE
 README.md
 compose.guarded.yaml
+compose.project.yaml
 compose.yaml
 docker/Dockerfile
 docker/accelerator-cpu.yaml
@@ -31,6 +32,7 @@ docker/doctor/folders.py
 docker/doctor/gpu.py
 docker/doctor/installed.py
 docker/doctor/libraries.py
+docker/doctor/limits.py
 docker/doctor/missing_libraries.py
 docker/doctor/packages.py
 docker/doctor/processes.py
@@ -44,6 +46,7 @@ docker/doctor/torch_builds.py
 docker/doctor/version.py
 docker/entrypoint.sh
 docker/environment.json
+docker/machine.yaml
 docker/sync.sh
 docker/uv.py
 docker/uv.txt

@@ -76,7 +76,13 @@ LINTERS = {
     ),
     "the schema of Compose": Linter(
         [*SCHEMA, "--builtin-schema", "vendor.compose-spec"],
-        ["compose.yaml", "compose.ray*.yaml", "docker/*.yaml", ".devcontainer/compose.yaml"],
+        [
+            "compose.yaml",
+            "compose.project.yaml",
+            "compose.ray*.yaml",
+            "docker/*.yaml",
+            ".devcontainer/compose.yaml",
+        ],
         ("    volumes:", "    volume:"),
         "'volume' was unexpected",
     ),

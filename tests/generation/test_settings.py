@@ -9,9 +9,11 @@ from tests.conftest import BakedProject
 # ${NAME:-default}: the only form that the template uses, so that an empty value is the default, too.
 REFERENCE = re.compile(r"\$\{([A-Z_]+):-([^}]*)\}")
 SECRET = re.compile(r"(?m)^ +environment: ([A-Z_]+)$")
+PASSED_ON = re.compile(r"(?m)^ +([A-Za-z]+_(?:PROXY|proxy)):$")
 COMPOSE_FILES = (
     "compose.yaml",
     "compose.guarded.yaml",
+    "compose.project.yaml",
     "compose.ray*.yaml",
     "docker/*.yaml",
     ".devcontainer/compose.yaml",
@@ -23,6 +25,17 @@ def test_every_setting_of_the_compose_files_is_in_env_example_and_no_other(proje
     used |= set(SECRET.findall(compose_files(project)["compose.yaml"]))
 
     assert set(dotenv(project)) == used
+
+
+def test_what_is_passed_on_without_a_default_is_named_in_env_example(project):
+    """An empty line for it would win over the settings of Docker's client."""
+    passed_on = set(PASSED_ON.findall(project.read("docker/machine.yaml")))
+
+    heading = project.read(".env.example").partition("\n\n")[0]
+
+    assert {"HTTP_PROXY", "https_proxy"} < passed_on
+    assert passed_on <= set(re.findall(r"\w+_(?:PROXY|proxy)", heading))
+    assert not passed_on & set(dotenv(project))
 
 
 def test_every_setting_of_the_compose_files_has_a_default(project):
