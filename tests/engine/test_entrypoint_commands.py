@@ -226,7 +226,7 @@ def wait_for(condition) -> None:
     ],
 )
 def test_a_low_limit_of_open_files_is_raised(start, ulimit, files):
-    done = start("sh", "-c", "ulimit -n", ulimit=f"nofile={ulimit}")
+    done = start("sh", "-c", "ulimit -n", ulimit=[f"nofile={ulimit}"])
 
     assert (done.code, done.stdout) == (0, files), done.stderr
 
@@ -243,5 +243,8 @@ def test_without_a_command_and_a_terminal_it_says_what_to_type(project):
     )
 
     assert up.returncode == 64
-    assert "entrypoint: no command and no terminal. A shell: docker compose run --rm app" in up.stdout
+    assert (
+        "entrypoint: no command and no terminal. A shell: docker compose run --rm app"
+        in up.stdout + up.stderr
+    )
     assert (piped.returncode, piped.stdout) == (0, "from a pipe\n"), piped.stderr

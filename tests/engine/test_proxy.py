@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import os
 import select
+import shutil
 import socket
 import threading
 from collections.abc import Iterator
@@ -123,10 +125,20 @@ def test_a_script_goes_through_the_proxy_but_not_to_its_own_servers(light: Baked
     assert proxy.asked == ["no.such.invalid:80"]
 
 
-def test_another_proxy_is_the_same_build(light: BakedProject, tmp_path: Path):
+def test_another_proxy_is_the_same_build(light: BakedProject):
     done = light.run("docker", "compose", "build", "--progress", "plain", HTTP_PROXY="http://other:1")
 
-    steps = [line for line in done.stderr.splitlines() if " RUN " in line and " DONE " not in line]
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    assert said.count("CACHED") >= 5
+
+
+def test_without_settings_of_its_own_those_of_docker_s_client_count(light: BakedProject, tmp_path: Path):
+    """In builds and in containers; an empty setting would have taken them away."""
+    config = Path(shutil.copytree(os.environ.get("DOCKER_CONFIG", Path.home() / ".docker"), tmp_path / "c"))
+    (config / "config.json").write_text('{"proxies": {"default": {"httpProxy": "http://client:1"}}}')
+
+    done = light.run("docker", "compose", "run", "--rm", "-T", "app", "env", DOCKER_CONFIG=str(config))
+
     assert done.returncode == 0, done.stderr
-    assert steps
-    assert done.stderr.count("CACHED") >= 5
+    assert {"HTTP_PROXY=http://client:1", "http_proxy=http://client:1"} <= set(done.stdout.splitlines())

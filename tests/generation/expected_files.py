@@ -47,6 +47,7 @@ docker/doctor/version.py
 docker/entrypoint.sh
 docker/environment.json
 docker/machine.yaml
+docker/proxies.txt
 docker/sync.sh
 docker/uv.py
 docker/uv.txt

@@ -34,6 +34,7 @@ def test_what_is_passed_on_without_a_default_is_named_in_env_example(project):
     heading = project.read(".env.example").partition("\n\n")[0]
 
     assert {"HTTP_PROXY", "https_proxy"} < passed_on
+    assert passed_on == set(project.read("docker/proxies.txt").splitlines()[1:])
     assert passed_on <= set(re.findall(r"\w+_(?:PROXY|proxy)", heading))
     assert not passed_on & set(dotenv(project))
 
