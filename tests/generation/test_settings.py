@@ -65,9 +65,10 @@ def test_every_setting_in_env_example_is_explained_above_it(project):
 
 
 def test_a_setting_reaches_the_compose_file(project):
-    resolved = substituted(project.read("compose.yaml"), {"ACCELERATOR": "cpu", "USER_ID": "1234"})
+    files = project.read("compose.yaml") + project.read("docker/machine.yaml")
+    resolved = substituted(files, {"ACCELERATOR": "cpu", "USER_ID": "1234"})
 
-    assert "file: docker/accelerator-cpu.yaml" in resolved
+    assert "file: accelerator-cpu.yaml" in resolved
     assert "USER_ID: 1234" in resolved
 
 
