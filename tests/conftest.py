@@ -15,6 +15,7 @@ from pathlib import Path
 
 import jinja2
 import pytest
+import yaml
 from click.testing import CliRunner
 from cookiecutter.cli import main as command_line
 from cookiecutter.main import cookiecutter
@@ -32,6 +33,9 @@ pytest_plugins = [
 ]
 
 TEMPLATE = Path(__file__).resolve().parent.parent
+# Compose's own tags, which say how compose.guarded.yaml differs from compose.yaml.
+for tag in ("!override", "!reset"):
+    yaml.SafeLoader.add_constructor(tag, lambda loader, node: None)
 
 
 @dataclass(frozen=True)

@@ -102,6 +102,13 @@ def test_opening_it_again_runs_nothing_as_root_that_a_job_has_planted(dev):
     assert {line.split()[0] for line in ran} == {str(dev.user.uid)}  # a terminal has them
 
 
+def test_what_the_project_adds_to_every_service_is_in_a_terminal(dev):
+    shown = dev.execute("sh", "-c", "echo $OWN_SETTING; ulimit -n; ls /own; id -G").splitlines()
+
+    assert shown[:3] == ["of the owner", "9000", "capy_dev"]
+    assert "4321" in shown[-1].split()
+
+
 def test_docker_compose_in_the_same_folder_leaves_it_alone(dev):
     run = dev.user.run("docker", "compose", "run", "--rm", "app", "-c", "print(1)", folder=dev.project.path)
     down = dev.user.run("docker", "compose", "down", "--remove-orphans", folder=dev.project.path)

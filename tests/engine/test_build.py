@@ -363,6 +363,8 @@ def test_vs_code_gets_the_same_service_with_its_tools_and_no_ids_from_env(config
     assert dev["environment"] == {
         "CACHE_FROM": "./.cache",
         "GROUP_ID": "",
+        "HF_TOKEN": None,
         "PUBLIC_INDEX_URL": "",
         "USER_ID": "",
+        "WANDB_API_KEY": None,
     }

@@ -15,6 +15,7 @@ AGENTS.md
 LICENSE
 README.md
 compose.guarded.yaml
+compose.project.yaml
 compose.yaml
 docker/Dockerfile
 docker/accelerator-cdi.yaml
@@ -33,6 +34,7 @@ docker/doctor/folders.py
 docker/doctor/gpu.py
 docker/doctor/installed.py
 docker/doctor/libraries.py
+docker/doctor/limits.py
 docker/doctor/missing_libraries.py
 docker/doctor/packages.py
 docker/doctor/processes.py
@@ -47,7 +49,9 @@ docker/doctor/version.py
 docker/entrypoint.sh
 docker/environment.json
 docker/hooks/pre-commit
+docker/machine.yaml
 docker/podman.yaml
+docker/proxies.txt
 docker/sync.sh
 docker/uv.py
 docker/uv.txt

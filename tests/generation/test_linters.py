@@ -78,7 +78,8 @@ LINTERS = {
         [*SCHEMA, "--builtin-schema", "vendor.compose-spec"],
         # not docker/podman.yaml: the checker cannot read its tag, Compose's own
         [
-            *("compose.yaml", "compose.ray*.yaml", "docker/accelerator-*.yaml", "docker/ray.yaml"),
+            *("compose.yaml", "compose.project.yaml", "compose.ray*.yaml"),
+            *("docker/accelerator-*.yaml", "docker/machine.yaml", "docker/ray.yaml"),
             ".devcontainer/compose.yaml",
         ],
         ("    volumes:", "    volume:"),

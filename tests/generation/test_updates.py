@@ -70,6 +70,7 @@ def project(template: Repository, tmp_path: Path) -> Repository:
     repository.edit("README.md", "# followed\n", "# Followed, by its owner\n")
     (repository.path / "src/followed/owned.py").write_text("import einops\n")
     (repository.path / "docker/accelerator-cpu.yaml").unlink()
+    repository.edit("compose.project.yaml", '    # volumes: ["/mnt/pictures', '    volumes: ["/mnt/pictures')
     repository.commit("The owner's work")
     return repository
 
@@ -80,14 +81,15 @@ def test_an_update_brings_the_template_s_changes_and_keeps_the_owner_s(template,
     update(project)
 
     changed = project.git("diff", "HEAD", "--name-only").split()
-    assert changed == [".cruft.json", "compose.yaml", "docker/apt-packages.txt", "pyproject.toml"]
+    assert changed == [".cruft.json", "docker/apt-packages.txt", "docker/machine.yaml", "pyproject.toml"]
     # the template's side, with a filter that only its new version has
-    assert "stop_grace_period: 60s" in read(project, "compose.yaml")
+    assert "stop_grace_period: 60s" in read(project, "docker/machine.yaml")
     assert "ffmpeg  # FOLLOWED" in read(project, "docker/apt-packages.txt")
     assert "line-length = 120" in read(project, "pyproject.toml")
     # the owner's
     assert '  "einops",\n' in read(project, "pyproject.toml")
     assert read(project, "README.md").startswith("# Followed, by its owner\n")
+    assert '\n    volumes: ["/mnt/pictures' in read(project, "compose.project.yaml")
     assert not (project.path / "docker/accelerator-cpu.yaml").exists()
     assert not [*project.path.rglob("*.rej")]
     project.commit("Updated")
@@ -156,7 +158,7 @@ def test_a_project_of_plain_cookiecutter_is_linked_later(template, project, tmp_
 
     update(project)
 
-    assert "stop_grace_period: 60s" in read(project, "compose.yaml")
+    assert "stop_grace_period: 60s" in read(project, "docker/machine.yaml")
     assert '  "einops",\n' in read(project, "pyproject.toml")
 
 
@@ -176,7 +178,7 @@ def test_cruft_writes_what_cookiecutter_writes(template, tmp_path):
 def move_on(template: Repository) -> None:
     """Commit a next version, which changes files, a filter and a default."""
     inside = "{{checked(cookiecutter.project)}}"
-    template.edit(f"{inside}/compose.yaml", "stop_grace_period: 30s", "stop_grace_period: 60s")
+    template.edit(f"{inside}/docker/machine.yaml", "stop_grace_period: 30s", "stop_grace_period: 60s")
     template.edit(f"{inside}/pyproject.toml", "line-length = 100", "line-length = 120")
     packages = template.path / inside / "docker/apt-packages.txt"
     packages.write_text(packages.read_text() + "ffmpeg  # {{ cookiecutter.project | shout }}\n")

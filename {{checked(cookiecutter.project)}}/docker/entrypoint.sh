@@ -52,7 +52,7 @@ choose_ids() {  # sets uid and gid: USER_ID and GROUP_ID, else the owner of /cod
     case ${owner% *} in
         0) uid=0 ;;
         65534) echo 'entrypoint: this engine cannot act as the owner of /code, so your files can be read at most.' \
-            'Rootless: the folder is not yours. userns-remap: write userns_mode: host into compose.override.yaml (README.md)' >&2 ;;
+            'Rootless: the folder is not yours. userns-remap: write userns_mode: host into compose.project.yaml (README.md)' >&2 ;;
     esac
 }
 
@@ -175,9 +175,22 @@ start() {
     . /usr/local/bin/with-network
 }
 
+# Many engines give 1024 open files, and a data loader keeps one for each batch that it holds.
+# shellcheck disable=SC3045  # dash has -S and -H
+more_files() {
+    case $(ulimit -Sn) in
+        ? | ?? | ??? | ????) ulimit -Sn 65536 2>/dev/null || ulimit -Sn "$(ulimit -Hn)" ;;
+    esac
+}
+
 run() {
     PATH=$path
-    [ $# -gt 0 ] || start bash
+    if [ $# = 0 ]; then
+        # `docker compose up` gives neither; bash would end at once, without a word
+        [ ! /dev/stdin -ef /dev/null ] \
+            || die 64 'no command and no terminal. A shell: docker compose run --rm app. A container that waits: docker compose run --detach --name NAME app sleep infinity'
+        start bash
+    fi
     case $1 in -*) start python "$@" ;; esac
     if [ -f "$1" ]; then
         case $1 in *.py | *.pyz) start python "$@" ;; esac
@@ -208,6 +221,7 @@ else
     settle
 fi
 unset CACHE_FROM
+more_files
 [ -e uv.lock ] || [ "$PWD" != /code ] || write_lock
 check_zone
 add_repository "$@"

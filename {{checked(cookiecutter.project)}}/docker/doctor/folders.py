@@ -28,7 +28,7 @@ def check_shared_memory(facts: Facts) -> Findings:
         yield problem(
             f"{SHARED_MEMORY} has {mib} MiB, a training loader needs {need}",
             "its workers pass batches on there, and die of a bus error when it is full",
-            f"shm_size: {need}m below `app:` in compose.yaml (docker run: --shm-size {need}m)",
+            f"shm_size: {need}m in compose.project.yaml (docker run: --shm-size {need}m)",
         )
     else:
         yield ok(f"{mib} MiB") if need else skipped("this environment has no training loader")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import re
@@ -30,7 +31,19 @@ def check_gpu(facts: Facts) -> Findings:
     """Check that the container has a GPU."""
     asked = os.environ.get("NVIDIA_VISIBLE_DEVICES", "")
     if devices := gpu_devices():
-        yield ok(", ".join(map(str, devices)))
+        refused = [str(device) for device in devices if lost(device)]
+        if refused:
+            yield problem(
+                f"{', '.join(refused)} cannot be opened: operation not permitted",
+                "this container had the GPU until the host ran `systemctl daemon-reload`, which "
+                "takes it away; every new call of CUDA fails",
+                "start the container again (docker compose restart, Rebuild Container); for good, "
+                'on the host: "exec-opts": ["native.cgroupdriver=cgroupfs"] in '
+                "/etc/docker/daemon.json && sudo systemctl restart docker",
+            )
+        else:
+            yield ok(", ".join(map(str, devices)))
+        yield from driver_capabilities()
     elif asked in ("", "none", "void"):
         yield problem(
             "there is no GPU in this container, and none was asked for",
@@ -44,6 +57,31 @@ def check_gpu(facts: Facts) -> Findings:
             f"with docker run: --gpus all; with docker compose, which reserves one, {TOOLKIT}; "
             f"{PODMAN}; {WITHOUT_GPU}",
         )
+
+
+def driver_capabilities() -> Findings:
+    """Check that the driver's libraries for CUDA and nvidia-smi were asked for, beside others."""
+    asked = os.environ.get("NVIDIA_DRIVER_CAPABILITIES", "")
+    names = asked.split(",")
+    missing = [name for name in ("compute", "utility") if name not in names]
+    if asked and "all" not in names and missing:
+        wanted = ",".join(dict.fromkeys(["compute", "utility", *names]))
+        yield problem(
+            f"NVIDIA_DRIVER_CAPABILITIES={asked} is without {' and '.join(missing)}",
+            "CUDA needs compute, nvidia-smi needs utility. `capabilities: [gpu, video]` in a "
+            "Compose file sets it to video alone",
+            "remove that line; in compose.project.yaml, below environment: "
+            f"NVIDIA_DRIVER_CAPABILITIES: {wanted}",
+        )
+
+
+def lost(device: Path) -> bool:
+    """Return whether the engine's rules for devices, and not the file's mode, refuse a device."""
+    try:
+        os.close(os.open(device, os.O_RDWR | os.O_CLOEXEC))
+    except OSError as error:
+        return error.errno == errno.EPERM
+    return False
 
 
 def check_driver(facts: Facts) -> Findings:
