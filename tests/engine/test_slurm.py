@@ -112,7 +112,7 @@ def login(project, pytestconfig) -> Iterator[Login]:
         begin = time.monotonic()
         login.run(login.block("apptainer build"))
         report(pytestconfig, f"slurm: the image file for Apptainer in {time.monotonic() - begin:.0f} s")
-        (login.folder / f".cache/{PROJECT}.tar").unlink()
+        (login.folder / ".cache/image.tar").unlink()
         yield login
 
 
