@@ -303,7 +303,7 @@ def test_a_training_goes_on_from_its_checkpoint_without_the_machine_that_had_it(
     assert job.process.wait(300) == 0, job.said()
     assert job.began_after()[0] == 0
     epoch = max(job.began_after())  # Ray shows the first one again when it says what it has lost
-    assert 3 <= epoch < 12
+    assert 5 <= epoch < 12  # whatever was printed was saved
     assert "epochs    12" in job.said()
     report(pytestconfig, f"ray: training lost its machine, went on after epoch {epoch}, {begun:.0f} s later")
     cluster.wait_for_machines()

@@ -67,8 +67,11 @@ compose.ray.local.yaml
 compose.ray.yaml
 docker/ray.yaml
 docker/ray-token.sh
+docker/slurm.sh
 docs/scale-out.md
+docs/slurm.md
 src/PACKAGE/cluster.py
+src/PACKAGE/stopping.py
 tests/test_cluster.py
 """
 
@@ -90,6 +93,7 @@ tests/test_edges.py
     ("environment", "training"): """
 src/PACKAGE/digits.py
 src/PACKAGE/files.py
+src/PACKAGE/stopping.py
 src/PACKAGE/training.py
 tests/test_digits.py
 tests/test_training.py
@@ -97,6 +101,7 @@ tests/test_training.py
     ("environment", "training-ngc"): """
 src/PACKAGE/digits.py
 src/PACKAGE/files.py
+src/PACKAGE/stopping.py
 src/PACKAGE/training.py
 tests/test_digits.py
 tests/test_training.py
@@ -104,6 +109,7 @@ tests/test_training.py
     ("environment", "full"): """
 src/PACKAGE/digits.py
 src/PACKAGE/files.py
+src/PACKAGE/stopping.py
 src/PACKAGE/training.py
 src/PACKAGE/exported.py
 src/PACKAGE/runtime.py

@@ -79,7 +79,10 @@ def check_folders(facts: Facts) -> Findings:
     fine = []
     for folder, why, fix in folders:
         if reason := not_writable(folder):
-            if reason == READ_ONLY:
+            if reason == READ_ONLY and os.environ.get("APPTAINER_CONTAINER"):
+                mounts = {CODE: '--bind "$PWD":/code', CACHE: '--bind "$PWD/.cache":/cache'}
+                fix = f"apptainer run {mounts.get(folder, '--writable-tmpfs')}"
+            elif reason == READ_ONLY:
                 fix = f"mount something writable at {folder}, or start without read_only and :ro"
             elif reason in FULL:
                 fix = f"make room on the disk that {folder} lies on: df -h"
