@@ -100,7 +100,7 @@ def test_the_tools_of_the_dev_container_work_on_arm(settings, tmp_path):
 
     try:
         succeed(project, *build, ".")
-        which = succeed(project, *hooks, "sh", "-c", "command -v shellcheck hadolint ruff")
+        which = succeed(project, *hooks, "which", "shellcheck", "hadolint", "ruff")
         done = succeed(project, *hooks, "pre-commit", "run", "--all-files")
     finally:
         project.run("docker", "image", "rm", "--force", image)
