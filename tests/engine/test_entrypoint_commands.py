@@ -222,7 +222,7 @@ def wait_for(condition) -> None:
     [
         pytest.param("1024:9000", "9000", id="up to the hard limit"),
         pytest.param("1024:1024", "1024", id="the engine gives no more"),
-        pytest.param("10000:20000", "10000", id="one that is high enough stays"),
+        pytest.param("15000:15000", "15000", id="one that is high enough stays"),
     ],
 )
 def test_a_low_limit_of_open_files_is_raised(start, ulimit, files):
