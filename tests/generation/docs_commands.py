@@ -8,6 +8,7 @@ ENGINE = "tests/engine/"
 HERE = "tests/generation/"
 CONTAINER = "tests/devcontainer/test_devcontainer.py::"
 NEEDS_GPU = "not run: needs an NVIDIA GPU; "
+SLURM = ENGINE + "test_slurm.py::test_a_job_runs_the_script_and_its_output_is_the_user_s"
 MAINTAINER = "not run: a target of the Makefile that runs other tests or takes long"
 
 COMMANDS = {
@@ -21,7 +22,7 @@ COMMANDS = {
     "uvx cruft link *": HERE + "test_updates.py::test_a_project_of_plain_cookiecutter_is_linked_later",
     "uvx cruft update": HERE
     + "test_updates.py::test_an_update_brings_the_template_s_changes_and_keeps_the_owner_s",
-    "uvx cruft update --variables-to-update *": HERE + "test_updates.py::test_an_answer_is_changed_later",
+    "uvx cruft update --variables-to-update *": HERE + "test_updates.py::test_answers_are_changed_later",
     "cd my-project": ENGINE + "test_first_run.py::test_the_first_command_after_cookiecutter_needs_no_setting",
     # running
     "docker compose run --rm app script.py": ENGINE
@@ -54,7 +55,6 @@ COMMANDS = {
     + "test_image_contents.py::test_the_commands_of_the_security_page",
     "BUILDX_METADATA_PROVENANCE=max docker buildx bake *": ENGINE
     + "test_image_contents.py::test_the_commands_of_the_security_page",
-    "docker compose run --rm -e HF_TOKEN app script.py": "not run: Compose's own option for a variable",
     # packages
     "docker compose run --rm app uv add NAME": ENGINE
     + "test_added_packages.py::test_the_guide_s_own_package_is_added_and_built_and_starts_as_anybody",
@@ -82,8 +82,17 @@ COMMANDS = {
     + "test_ray.py::test_workers_find_a_new_head_and_the_next_script_runs",
     "docker compose -f compose.ray.local.yaml *": ENGINE + "test_ray.py::test_no_line_is_lost_with_a_worker",
     "kubectl apply --kustomize *": HERE + "test_scale_out.py::test_kubernetes_knows_every_field",
-    "docker save *": "not run yet: tried by hand with Slurm 26.05 and Apptainer 1.4.5",
-    "apptainer *": "not run yet: tried by hand with Slurm 26.05 and Apptainer 1.4.5",
+    "docker save *": SLURM,
+    "apptainer *": SLURM,
+    # a script, run as it stands
+    **dict.fromkeys(
+        [
+            *("#!/bin/sh", 'cd "$(dirname "$0")" || exit', "trap 'docker stop *", "wait; wait"),
+            *("run=$(docker compose run --detach app script.py) || exit", 'docker logs --follow "$run" &'),
+            *('code=$(docker wait "$run")', 'docker rm "$run" > /dev/null', 'exit "$code"'),
+        ],
+        ENGINE + "test_supervisor.py::test_the_signal_reaches_the_script_whose_exit_code_comes_back",
+    ),
     # this repository
     "make demo": MAINTAINER,
     "make test *": MAINTAINER,
