@@ -33,7 +33,7 @@ cgroup_manager = "cgroupfs"
 events_logger = "file"
 [containers]
 # no more than this machine's root may raise it to
-default_ulimits = ["nofile=1024:{files}"]
+default_ulimits = ["nofile=1024:{files}", "nproc={processes}:{processes}"]
 """
 # A new root, since no user namespace can be made below a chroot; and cgroups of version 1 without the
 # second tree of a hybrid, which crun refuses.
@@ -150,7 +150,10 @@ def podman_host(release: str) -> Iterator[PodmanHost]:
     folder.chmod(0o755)
     (folder / "scratch").chmod(0o1777)
     (folder / "upper/etc/containers/containers.conf").write_text(
-        SETTINGS.format(files=resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+        SETTINGS.format(
+            files=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
+            processes=resource.getrlimit(resource.RLIMIT_NPROC)[1],
+        )
     )
     cdi.write_spec(folder / "upper/etc/cdi")
     if CERTIFICATES.exists():  # this machine's, so that what is downloaded there is trusted as it is here
