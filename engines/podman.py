@@ -4,6 +4,7 @@ A root file system by mmdebstrap in the cache, and over it a mount and a process
 of a `with` block: nothing of this machine's own Podman is used or changed. Containers use its network.
 """
 
+import resource
 import shutil
 import signal
 import subprocess
@@ -30,6 +31,9 @@ SETTINGS = """\
 [engine]
 cgroup_manager = "cgroupfs"
 events_logger = "file"
+[containers]
+# no more than this machine's root may raise it to
+default_ulimits = ["nofile=1024:{files}", "nproc={processes}:{processes}"]
 """
 # A new root, since no user namespace can be made below a chroot; and cgroups of version 1 without the
 # second tree of a hybrid, which crun refuses.
@@ -39,6 +43,7 @@ cd "$2/root"
 mkdir -p var/lib/containers home run old
 mount --bind "$2/containers" var/lib/containers
 mount --bind "$2/home" home
+mount --bind "$2/scratch" var/tmp  # builds mount overlays there, and an overlay is no place for one
 mount -t proc proc proc
 mount --rbind /sys sys
 if [ -d sys/fs/cgroup/unified ]; then
@@ -56,7 +61,8 @@ for name in null zero full random urandom tty fuse; do
     if [ -e "/dev/$name" ]; then touch "dev/$name" && mount --bind "/dev/$name" "dev/$name"; fi
 done
 for gpu in $5; do mknod -m 666 "dev/nvidia$gpu" c 1 3; done  # rootless containers get the host's own
-mkdir dev/pts dev/shm
+mkdir dev/net dev/pts dev/shm
+mknod -m 666 dev/net/tun c 10 200
 mount -t devpts -o newinstance,ptmxmode=666,mode=620 devpts dev/pts
 mount -t tmpfs -o mode=1777 tmpfs dev/shm
 ln -s pts/ptmx dev/ptmx
@@ -139,10 +145,16 @@ def podman_host(release: str) -> Iterator[PodmanHost]:
     with locked():
         tree = fetch(release)
     folder = Path(tempfile.mkdtemp(prefix=f"podman-{release}-", dir=cache()))
-    for name in ("upper/etc/containers", "work", "root", "containers", "home"):
+    for name in ("upper/etc/containers", "work", "root", "containers", "home", "scratch"):
         (folder / name).mkdir(parents=True)
     folder.chmod(0o755)
-    (folder / "upper/etc/containers/containers.conf").write_text(SETTINGS)
+    (folder / "scratch").chmod(0o1777)
+    (folder / "upper/etc/containers/containers.conf").write_text(
+        SETTINGS.format(
+            files=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
+            processes=resource.getrlimit(resource.RLIMIT_NPROC)[1],
+        )
+    )
     cdi.write_spec(folder / "upper/etc/cdi")
     if CERTIFICATES.exists():  # this machine's, so that what is downloaded there is trusted as it is here
         (folder / "upper" / CERTIFICATES.relative_to("/").parent).mkdir(parents=True)

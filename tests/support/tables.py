@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import pytest
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from tests.support.workers import report
@@ -18,7 +19,7 @@ def report_table(config: pytest.Config, columns: Iterable[str], rows: Iterable[I
     """Print a table at once, and again in the summary."""
     table = Table(*columns, box=None)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(escape, row))  # an error of an engine may have brackets
     console = Console(width=WIDTH, record=True, file=io.StringIO())
     console.print(table)
     for line in console.export_text().splitlines():
