@@ -41,10 +41,15 @@ endif
 test-all: lint $(installed) $(cli)  ## every test that there is, for a night or a release
 	$(call run_tests,nightly or not nightly)
 
-# Two workers share the engine; what looks at the whole of it runs alone, at the end.
+# Two workers share the engine; what looks at the whole of it runs alone, at the end. Beside the first tests, which
+# use none, it is started and its build cache made smaller; an engine that was up before stays.
 define run_tests
-	status=0; \
+	status=0; export ENGINE_STAYS=yes; \
+	$(venv) -m engines.engine status >/dev/null 2>&1 || trap '$(venv) -m engines.engine down >/dev/null 2>&1 || :' EXIT; \
+	trap 'exit 130' INT TERM; \
+	{ $(venv) -m engines.engine up && $(venv) -m engines.engine prune; } >/dev/null 2>&1 & \
 	$(venv) -m pytest tests/generation --numprocesses auto -m '$1' || status=1; \
+	wait; \
 	$(venv) -m pytest tests/devcontainer tests/engine --numprocesses 2 --dist loadfile --no-loadscope-reorder \
 		-m '($1) and not serial' || status=1; \
 	$(venv) -m pytest tests/engine tests/devcontainer -m '($1) and serial' || status=1; \
@@ -53,17 +58,24 @@ endef
 
 # The template's Jinja files cannot be linted here; tests/generation lints what they become.
 .PHONY: lint
-lint: $(installed)  ## check this repository's own Python and shell code
+lint: $(installed)  ## check this repository's Python, shell and Markdown
 	$(venv) -m ruff check
 	$(venv) -m ruff format --check
 	@echo shellcheck: every file that begins like a shell script
 	@$(shell_scripts) | tr '\n' '\0' | xargs -0 .venv/bin/shellcheck
+	@echo 'markdown: style, then terms, links and prose'
+	@.venv/bin/pymarkdown scan $(filter-out $(loose_pages),$(wildcard *.md docs/*.md engines/*.md))
+	@.venv/bin/pymarkdown --disable-rules md013,md022,md040,md041 scan $(loose_pages)
+	@$(venv) -m tools.prose
+
+# Pages that a program writes, or that are not wrapped at 120 columns yet.
+loose_pages := docs/compatibility.md docs/gpu.md docs/hosts.md docs/packages.md benchmarks/README.md .github/PULL_REQUEST_TEMPLATE.md
 
 shell_scripts := find . \( -name .git -o -name .venv -o -name node_modules -o -path ./demo -o -path ./.gpu-check -o -path '*/docker/uv.sh' \) -prune -o -type f \
 	-exec awk 'FNR == 1 && /^\#!.*[\/ ](ba|da)?sh( |$$)/ { print FILENAME } { nextfile }' {} +
 
 .PHONY: pictures
-pictures: $(installed)  ## make the README's pictures, docs/*.svg, from a real run
+pictures: $(installed)  ## make the README's picture, docs/terminal.svg, from a real run
 	@$(venv) -m tools.pictures
 
 .PHONY: bench

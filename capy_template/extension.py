@@ -55,8 +55,10 @@ class CapyTemplate(Extension):
 
 
 def is_ours(source: str) -> bool:
-    """Return whether what has Jinja in a text is of this template: a default, or names of its files."""
+    """Return whether what has Jinja in a text is the template's own: a default, the hook, file names."""
     if source in json.loads((TEMPLATE / "cookiecutter.json").read_text()).values():
+        return True
+    if source == (TEMPLATE / "hooks" / "post_gen_project.py").read_text(encoding="utf-8"):
         return True
     return all(part in own_names() for part in re.split(r"[/\\]", source) if "{" in part)
 

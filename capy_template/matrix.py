@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -21,6 +22,7 @@ IN_EXTRAS = (*FRAMEWORKS, "torchvision")
 OPENCVS = tuple(f"opencv-{kind}python{end}" for kind in ("", "contrib-") for end in ("-headless", ""))
 # How a package of the matrix is called on the index, where that is not its name there.
 DISTRIBUTIONS = {"opencv": "opencv-python-headless", "scikit_learn": "scikit-learn"}
+MACHINES = ("x86_64", "aarch64")  # processors, as platform.machine() calls them
 SHARED_MEMORY_MIB = 1024  # below this, a loader with several workers stops sooner or later
 
 
@@ -46,6 +48,10 @@ class Stack:
     overrides: tuple[str, ...]  # what uv installs, whatever a package asks for
     exclusions: tuple[str, ...]  # what uv never installs, whatever a package asks for
     shm_size: str | None  # of /dev/shm, as Compose writes it
+    download_gb: dict[str, float]  # of the first build, for a GPU and for the CPU
+    lines_with_cuda: dict[
+        str, tuple[str, ...]
+    ]  # by processor: the lines that have this environment for a GPU
     facts: dict[str, Any]  # the line's facts without their sources
     sources: dict[str, dict[str, str]]  # of each fact: how it is known, text, url, date
 
@@ -54,9 +60,19 @@ class Stack:
         return package in self.packages
 
     @property
+    def machines(self) -> tuple[str, ...]:
+        """Return the processors on which the line has this environment for a GPU."""
+        return tuple(name for name in MACHINES if self.line in self.lines_with_cuda[name])
+
+    @property
     def python_limit(self) -> str:
         """Return the first Python that the line has no wheels for."""
         return f"3.{int(self.facts['highest_python'].split('.')[1]) + 1}"
+
+    def first_build(self, accelerator: str) -> str:
+        """Return the size and the time of the first build, for a person who waits for it."""
+        size = self.download_gb[accelerator]
+        return f"{size:g} GB, about {first_build_minutes(size)} minutes at 100 Mbit/s"
 
     @property
     def doctor(self) -> dict[str, Any]:
@@ -73,15 +89,21 @@ class Stack:
             "shared_memory_mib": SHARED_MEMORY_MIB if self.shm_size else None,
             "packages": [DISTRIBUTIONS.get(name, name) for name in self.packages if name not in FRAMEWORKS],
             "frameworks": frameworks,
+            "lines_with_cuda": {name: list(lines) for name, lines in self.lines_with_cuda.items()},
         }
 
     def _framework(self, name: str) -> dict[str, Any]:
         by_image = self.cuda_from == "ngc"  # NVIDIA decides, release by release
         return {
             "version": None if by_image else self.facts[name],
-            "architectures": None if by_image else self.facts[f"{name}_architectures"],
+            "architectures": {} if by_image else self.facts[f"{name}_architectures"],
             "lazy_libraries": self.facts.get(f"{name}_lazy_libraries", []),
         }
+
+
+def first_build_minutes(gigabytes: float) -> int:
+    """Return about how long a first build takes at 100 Mbit/s: 80 s a GB, and the time to unpack it."""
+    return math.ceil(1.4 * gigabytes + 1)
 
 
 @cache
@@ -121,6 +143,8 @@ def stack(environment: str, line: str) -> Stack:
         overrides=overrides(use["packages"], cuda_from, facts),
         exclusions=tuple(name for name in OPENCVS if name != DISTRIBUTIONS["opencv"]),
         shm_size=use.get("shm_size"),
+        download_gb={"nvidia": use["download_gb"][line], "cpu": use["download_gb"]["cpu"]},
+        lines_with_cuda={machine: lines_with_cuda(matrix, environment, machine) for machine in MACHINES},
         facts=facts,
         sources={
             name: {**matrix["sources"][fact["source"]], "date": str(fact["date"])}
@@ -157,9 +181,9 @@ def extras(
                 nvidia.append(f"{name}=={facts[name]}")
         if name == "onnxruntime":
             cpu.append(f"onnxruntime=={facts['onnxruntime']}")
-            nvidia.append(onnxruntime_gpu(cuda_from, facts))
+            nvidia.append(onnxruntime_gpu(cuda_from, facts) + only_on(facts))
     if cuda_from == "wheels" and "torch" not in packages:
-        nvidia.append(nvrtc(facts))
+        nvidia.append(nvrtc(facts) + only_on(facts))
     return tuple(nvidia), tuple(cpu)
 
 
@@ -179,6 +203,14 @@ def nvrtc(facts: dict[str, Any]) -> str:
     return f"{name}=={facts['torch_cuda']}.*"
 
 
+def only_on(facts: dict[str, Any], condition: str = "") -> str:
+    """Return the marker of ONNX Runtime for a GPU: the processors that it has a wheel for."""
+    machines = [name for name in MACHINES if facts["onnxruntime_architectures"][name]]
+    conditions = [condition] * bool(condition)
+    conditions += [f"platform_machine == '{machines[0]}'"] * (len(machines) < len(MACHINES))
+    return f" ; {' and '.join(conditions)}" if conditions else ""
+
+
 def overrides(packages: list[str], cuda_from: str, facts: dict[str, Any]) -> tuple[str, ...]:
     """Return uv's override-dependencies: the line's versions, in the extra that they belong to.
 
@@ -186,7 +218,8 @@ def overrides(packages: list[str], cuda_from: str, facts: dict[str, Any]) -> tup
     pins there decide already. NVIDIA's image has its own, so nothing may bring another one.
     """
     gpu, cpu = onnxruntime_gpu(cuda_from, facts), f"onnxruntime=={facts['onnxruntime']}"
-    found = [f"{gpu} ; extra == 'nvidia'", cpu + " ; extra == 'cpu'" * ("onnxruntime" in packages)]
+    found = [gpu + only_on(facts, "extra == 'nvidia'")]
+    found += [cpu + " ; extra == 'cpu'" * ("onnxruntime" in packages)]
     if cuda_from == "ngc":
         family = ("torch", "torchvision", "torchaudio")
         found += [f"{name}=={facts[name]} ; extra == 'cpu'" for name in family]
@@ -208,6 +241,24 @@ def source_of_cuda(matrix: dict[str, Any], environment: str, line: str) -> str:
     """Return where an environment of a line has its CUDA from: image, wheels or ngc."""
     use = matrix["environments"][environment]
     return use.get("cuda_from_in", {}).get(line, use["cuda_from"])
+
+
+def lines_with_cuda(matrix: dict[str, Any], environment: str, machine: str) -> tuple[str, ...]:
+    """Return the lines that have an environment for a GPU on a processor."""
+    lines = [line for line in matrix["lines"] if not unserved(matrix, environment, line)]
+    return tuple(line for line in lines if not without_cuda(matrix, environment, line, machine))
+
+
+def without_cuda(matrix: dict[str, Any], environment: str, line: str, machine: str) -> list[str]:
+    """Return the frameworks of an environment that have no code for a GPU on a processor.
+
+    NVIDIA's PyTorch image has its own, for both processors.
+    """
+    use, facts = matrix["environments"][environment], matrix["lines"][line]
+    if source_of_cuda(matrix, environment, line) == "ngc":
+        return []
+    frameworks = [name for name in FRAMEWORKS if name in use["packages"]]
+    return [name for name in frameworks if not facts[f"{name}_architectures"]["value"][machine]]
 
 
 def cuda_of(matrix: dict[str, Any], line: str) -> int:

@@ -23,7 +23,7 @@ from compatibility import facts, full
 from compatibility.facts import Line
 from compatibility.index import CannotAsk, Changed, Index, users_index
 
-NOT_ASKED = "Images, drivers and architectures are not on the index: {} are as their sources said."
+NOT_ASKED = "Images and drivers are not on the index: {} are as their sources said."
 
 
 @dataclass(frozen=True)

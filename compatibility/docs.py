@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from capy_template.matrix import load, source_of_cuda, unserved
+from capy_template.matrix import load, source_of_cuda, unserved, without_cuda
+from compatibility import gpus
+from compatibility.gpus import FRAMEWORKS, PROCESSORS, table
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "compatibility.md"
 
@@ -33,8 +33,9 @@ WHICH = """\
 ## Which line do I take?
 
 The first whose driver your machines have, and whose column under [The GPUs](#the-gpus) names what you need
-for each of your GPUs. `nvidia-smi` shows both. A *frozen* line gets no newer ONNX Runtime or PyTorch: they
-have left its CUDA, or its Python. What is there is still checked every week.
+for each of your GPUs. `nvidia-smi` shows both, and `uname -m` the processor: x86_64, or aarch64 (Arm).
+A *frozen* line gets no newer ONNX Runtime or PyTorch: they have left its CUDA, or its Python. What is there
+is still checked every week.
 """
 
 ENVIRONMENTS_HEAD = """\
@@ -43,39 +44,22 @@ so an environment with them starts from a plain Ubuntu. An environment without t
 has.
 """
 
-GPUS_HEAD = """\
-Which frameworks have code for a GPU, as packages of the index; NVIDIA's PyTorch image has a list of its own.
-Code for one architecture also serves later ones of the same major (8.6 serves 8.9), but not where its name
-ends in *a*. Where a GPU has a `*`, its code is compiled from PTX when it is first used: that takes a while,
-once. Names: NVIDIA's lists of [current](https://developer.nvidia.com/cuda-gpus) and
-[older](https://developer.nvidia.com/cuda-legacy-gpus) GPUs, 2026-11-23; not all are repeated here.
-"""
-
 SOURCES_HEAD = """\
 *Measured*: found in the packages themselves. *Read*: somebody documents it. *Inferred*: it follows from
 something that was read, and nobody has tried it. None of it was run on each of these GPUs.
 """
 
-# Architecture, and GPUs that have it: a selection of NVIDIA's two lists.
-GPUS = {
-    "6.0": "P100",
-    "6.1": "GTX 10, P4, P40",
-    "7.0": "V100, Titan V",
-    "7.5": "T4, GTX 16, RTX 20, Quadro RTX",
-    "8.0": "A100, A30",
-    "8.6": "RTX 30, A2, A10, A40, RTX A6000",
-    "8.9": "RTX 40, L4, L40, L40S, RTX 6000 Ada",
-    "9.0": "H100, H200, GH200",
-    "10.0": "B200, GB200",
-    "10.3": "B300, GB300",
-    "12.0": "RTX 50, RTX PRO 6000 Blackwell",
-    "12.1": "GB10 (DGX Spark)",
-}
-FRAMEWORKS = {"onnxruntime": "ONNX Runtime", "torch": "PyTorch"}
+PROCESSORS_HEAD = """\
+With a GPU, by processor. Without one (`ACCELERATOR=cpu`) both processors have every environment. Where it
+says no, the build stops before it downloads a package, and names a line that has it. NVIDIA's images are for
+both processors.
+"""
+
 # The rows of the first table, and how they are called there.
 ROWS = {
     "cuda": "CUDA",
     "cudnn": "cuDNN",
+    "glibc": "glibc, at least",
     "minimum_driver": "driver, at least",
     "ubuntu": "Ubuntu",
     "python": "Python in the image",
@@ -121,13 +105,20 @@ def page(matrix: dict[str, Any]) -> str:
             ([f"`{name}`", *(origin(matrix, name, line) for line in lines)] for name in environments),
         ),
         *("", *refusals(matrix), ""),
-        "## The GPUs\n",
-        GPUS_HEAD,
+        PROCESSORS_HEAD,
         *table(
-            ["", "for example", *lines],
-            ([gpu, names, *(served(line, gpu) for line in lines.values())] for gpu, names in GPUS.items()),
+            ["", "processor", *lines],
+            (
+                [f"`{name}`", title, *(on_processor(matrix, name, line, machine) for line in lines)]
+                for name in environments
+                for machine, title in PROCESSORS.items()
+            ),
         ),
         "",
+        "## The GPUs\n",
+        gpus.HEAD,
+        *(text for machine in PROCESSORS for text in gpus.section(lines, machine)),
+        gpus.TAIL,
         "## How each fact is known\n",
         SOURCES_HEAD,
         *table(
@@ -141,15 +132,17 @@ def page(matrix: dict[str, Any]) -> str:
     return "\n".join(parts) + "\n"
 
 
-def table(head: list[str], rows: Iterable[list[str]]) -> list[str]:
-    """Return the lines of a table."""
-    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
-
-
 def facts(lines: dict[str, Any], name: str) -> list[str]:
     """Return a fact of each line as a reader wants it."""
-    values = [line[name]["value"] for line in lines.values()]
-    return [(", ".join(value) if isinstance(value, list) else str(value or "")) or "none" for value in values]
+    return [shown(line[name]["value"]) for line in lines.values()]
+
+
+def shown(value: Any) -> str:
+    """Return a value as a reader wants it."""
+    if isinstance(value, dict):
+        first, other = map(shown, value.values())
+        return first if first == other else f"{first}; Arm: {other}"
+    return (", ".join(value) if isinstance(value, list) else str(value or "")) or "none"
 
 
 def origin(matrix: dict[str, Any], environment: str, line: str) -> str:
@@ -163,39 +156,20 @@ def origin(matrix: dict[str, Any], environment: str, line: str) -> str:
     }[source_of_cuda(matrix, environment, line)]
 
 
+def on_processor(matrix: dict[str, Any], environment: str, line: str, machine: str) -> str:
+    """Return whether a line has an environment for a GPU on a processor, and what is missing where not."""
+    if unserved(matrix, environment, line):
+        return "not to be had"
+    lacking = without_cuda(matrix, environment, line, machine)
+    return f"no: {' and '.join(FRAMEWORKS[name] for name in lacking)} without CUDA" if lacking else "yes"
+
+
 def refusals(matrix: dict[str, Any]) -> list[str]:
     """Return for each pair that cannot be had: why, and what can."""
     pairs = [(name, line) for name in matrix["environments"] for line in matrix["lines"]]
     return [
         f"`{name}` with `{line}`: {why}." for name, line in pairs if (why := unserved(matrix, name, line))
     ]
-
-
-def served(line: dict[str, Any], gpu: str) -> str:
-    """Return the frameworks of a line that have code for a GPU, `*` after those that compile it first."""
-    found = {name: code_for(gpu, line[f"{name}_architectures"]["value"]) for name in FRAMEWORKS}
-    names = [FRAMEWORKS[name] + mark for name, mark in found.items() if mark is not None]
-    same = len(names) == len(FRAMEWORKS) and len(set(found.values())) == 1
-    return f"both{found['torch']}" if same else ", ".join(names) or "none"
-
-
-def code_for(gpu: str, architectures: list[str]) -> str | None:
-    """Return "" where one of the architectures serves a GPU as it is, "*" where its PTX does, else None."""
-    wanted = numbers(gpu)
-    older = [name for name in architectures if numbers(name) <= wanted]
-    ready = [
-        name
-        for name in older
-        if not name.endswith("+PTX") and numbers(name)[0] == wanted[0]
-        if numbers(name) == wanted or not name.endswith("a")
-    ]
-    return "" if ready else "*" if any(name.endswith("+PTX") for name in older) else None
-
-
-def numbers(architecture: str) -> tuple[int, int]:
-    """Return what can be compared: 12.0a is (12, 0)."""
-    major, minor = re.match(r"(\d+)\.(\d+)", architecture).groups()
-    return int(major), int(minor)
 
 
 def used(lines: dict[str, Any], source: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from capy_template.matrix import DISTRIBUTIONS, extras, source_of_cuda
+from capy_template.matrix import DISTRIBUTIONS, MACHINES, extras, source_of_cuda
+from compatibility import processors
 from compatibility.index import Changed, Index, Target
 
 # The packages of a pinned fact: with a GPU and without.
@@ -36,13 +38,32 @@ class Line:
         """Return what the matrix says."""
         return self.matrix["lines"][self.name][fact]["value"]
 
+    @property
+    def values(self) -> dict[str, Any]:
+        """Return all facts without their sources."""
+        facts = self.matrix["lines"][self.name].items()
+        return {name: fact["value"] for name, fact in facts if isinstance(fact, dict)}
+
+    def others(self, use: dict[str, Any]) -> list[str]:
+        """Return the requirements of an environment that are no framework's."""
+        names = [name for name in use["packages"] if name in self.ranges]
+        return [DISTRIBUTIONS.get(name, name) + self.value(name) for name in names]
+
     def shown(self, fact: str) -> str:
         """Return what the matrix says, for a table."""
-        return "one cuDNN" if fact == TOGETHER else str(self.value(fact))
+        if fact == TOGETHER:
+            return "one cuDNN"
+        if fact in self.matrix["lines"][self.name]:
+            return str(self.value(fact))
+        return processors.shown(self, fact)
 
-    def target(self, python: str = "") -> Target:
+    def target(self, python: str = "", machine: str = MACHINES[0]) -> Target:
         """Return another Python, by default the line's own, on its Ubuntu."""
-        return Target(python or self.value("python"), self.value("ubuntu"))
+        return Target(python or self.value("python"), self.value("ubuntu"), machine)
+
+    def code(self, framework: str, machine: str) -> list[str]:
+        """Return the architectures that a framework has code for on a processor."""
+        return self.value(f"{framework}_architectures")[machine]
 
     @property
     def ranges(self) -> list[str]:
@@ -56,9 +77,9 @@ class Line:
         pinned = [name for names in PINNED.values() for name in names]
         return [*pinned, *COMPANIONS, *(DISTRIBUTIONS.get(name, name) for name in self.ranges)]
 
-    def text(self, name: str, fact: str, pattern: str) -> str:
+    def text(self, name: str, fact: str, pattern: str, machine: str = MACHINES[0]) -> str:
         """Return the text of a file in the wheel of the pinned version of a package."""
-        wheel = self.index.wheel(name, self.value(fact), self.target())
+        wheel = self.index.wheel(name, self.value(fact), self.target(machine=machine))
         return self.index.read(wheel, pattern)
 
     def needs(self, name: str, fact: str) -> list[Requirement]:
@@ -80,18 +101,24 @@ def questions(line: Line) -> dict[str, Callable[[Line], None]]:
         "torch_cuda": torch_cuda,
         "torch_cudnn": torch_cudnn,
         TOGETHER: together,
+        **processors.questions(line),
     }
 
 
 def pinned(line: Line, fact: str) -> None:
-    """The version is there, and has a wheel for the line's Python."""
-    for name in PINNED[fact]:
-        line.index.wheel(name, line.value(fact), line.target())
+    """The version is there, and has a wheel for the line's Python: for a GPU where it has code for one."""
+    for machine, name in itertools.product(MACHINES, PINNED[fact]):
+        try:
+            line.index.wheel(name, line.value(fact), line.target(machine=machine))
+        except Changed:
+            if line.code(fact, machine) or not name.endswith("-gpu"):
+                raise
 
 
 def companion(line: Line, fact: str) -> None:
     """The version has a wheel for the line's Python, and is for the line's PyTorch."""
-    line.index.wheel(fact, line.value(fact), line.target())
+    for machine in MACHINES:
+        line.index.wheel(fact, line.value(fact), line.target(machine=machine))
     for need in line.needs(fact, fact):
         if need.name == "torch" and not need.specifier.contains(line.value("torch"), prereleases=True):
             raise Changed(f"{fact} {line.value(fact)} asks for {need}")
@@ -99,7 +126,8 @@ def companion(line: Line, fact: str) -> None:
 
 def available(line: Line, fact: str) -> None:
     """The range holds a version with a wheel for the line's Python."""
-    line.index.newest(DISTRIBUTIONS.get(fact, fact), line.value(fact), line.target())
+    for machine in MACHINES:
+        line.index.newest(DISTRIBUTIONS.get(fact, fact), line.value(fact), line.target(machine=machine))
 
 
 def lowest_python(line: Line) -> None:
@@ -129,15 +157,22 @@ def highest_python(line: Line) -> None:
 
 def missing_wheels(line: Line, python: str) -> list[str]:
     """Return what there is no wheel of for a Python. Raises CannotAsk."""
-    missing, target = [], line.target(python)
-    asked = [partial(line.index.wheel, name, line.value(fact)) for fact in PINNED for name in PINNED[fact]]
-    asked += [partial(line.index.wheel, "torchvision", line.value("torchvision"))]
-    asked += [
-        partial(line.index.newest, DISTRIBUTIONS.get(fact, fact), line.value(fact)) for fact in line.ranges
+    missing = []
+    asked = [
+        (machine, partial(line.index.wheel, name, line.value(fact)))
+        for machine, fact in itertools.product(MACHINES, PINNED)
+        for name in PINNED[fact]
+        if line.code(fact, machine) or not name.endswith("-gpu")
     ]
-    for ask in asked:
+    for machine in MACHINES:
+        asked += [(machine, partial(line.index.wheel, "torchvision", line.value("torchvision")))]
+        asked += [
+            (machine, partial(line.index.newest, DISTRIBUTIONS.get(fact, fact), line.value(fact)))
+            for fact in line.ranges
+        ]
+    for machine, ask in asked:
         try:
-            ask(target)
+            ask(line.target(python, machine))
         except Changed as change:
             missing.append(str(change))
     return missing
@@ -180,11 +215,12 @@ def asks_for(need: Requirement, major: int) -> bool:
 
 def torch_cuda(line: Line) -> None:
     """PyTorch was built for that CUDA."""
-    built = line.text("torch", "torch", r"torch/version\.py")
-    version = re.search(r"^cuda\b[^=\n]*= *'([\d.]+)'", built, re.MULTILINE)
-    found = version[1] if version else "none"
-    if found != line.value("torch_cuda"):
-        raise Changed(f"torch was built for CUDA {found}")
+    for machine in MACHINES:
+        built = line.text("torch", "torch", r"torch/version\.py", machine)
+        version = re.search(r"^cuda\b[^=\n]*= *'([\d.]+)'", built, re.MULTILINE)
+        found = version[1] if version else "none"
+        if found != (line.value("torch_cuda") if line.code("torch", machine) else "none"):
+            raise Changed(f"torch was built for CUDA {found}" + f" on {machine}" * (machine != MACHINES[0]))
 
 
 def torch_cudnn(line: Line) -> None:
@@ -205,14 +241,12 @@ def together(line: Line) -> None:
     for environment, use in line.matrix["environments"].items():
         source = source_of_cuda(line.matrix, environment, line.name)
         if source == "wheels" and "onnxruntime" in use["packages"]:
-            resolves(line, use["packages"])
+            resolves(line, use)
 
 
-def resolves(line: Line, names: list[str]) -> None:
-    """Raise Changed where packages of the matrix, for a GPU and from the index, do not go together."""
-    values = {fact: line.value(fact) for fact in (*PINNED, *COMPANIONS, *line.ranges, "cuda", "torch_cuda")}
-    wanted = [*extras(names, "wheels", values)[0]]
-    wanted += [DISTRIBUTIONS.get(name, name) + values[name] for name in names if name in line.ranges]
+def resolves(line: Line, use: dict[str, Any]) -> None:
+    """Raise Changed where the packages of an environment, for a GPU and from the index, do not go together."""
+    wanted = [*extras(use["packages"], "wheels", line.values)[0], *line.others(use)]
     for python in dict.fromkeys(line.value(fact) for fact in ("python", "lowest_python", "highest_python")):
         packages = line.index.resolve(wanted, line.target(python))
         cudnns = [package for package in packages if package.startswith("nvidia-cudnn")]

@@ -6,10 +6,11 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import BinaryIO, TypeVar
 
 import requests
 from packaging.specifiers import SpecifierSet
@@ -22,11 +23,12 @@ from urllib3.util import Retry
 
 from tools.install import pip_settings
 
+T = TypeVar("T")
 UV = Path(sys.executable).with_name("uv")
 SECONDS = 60
 # The C library of each Ubuntu: it decides which wheels can be installed there.
 GLIBC_MINOR = {"22.04": 35, "24.04": 39}
-OLDER_NAMES = ("manylinux2014_x86_64", "manylinux2010_x86_64", "manylinux1_x86_64")
+OLDER_NAMES = {"x86_64": ("2014", "2010", "1"), "aarch64": ("2014",)}  # of manylinux
 
 
 class CannotAsk(Exception):
@@ -39,15 +41,19 @@ class Changed(Exception):
 
 @dataclass(frozen=True)
 class Target:
-    """A Python on an Ubuntu, which decides the wheels that serve."""
+    """A Python on an Ubuntu and a processor, which decide the wheels that serve."""
 
     python: str
     ubuntu: str
+    machine: str = "x86_64"
+
+    def __str__(self) -> str:
+        return f"Python {self.python}" + f" on {self.machine}" * (self.machine != "x86_64")
 
     @property
     def platform(self) -> str:
         """Return the name that uv has for it."""
-        return f"x86_64-manylinux_2_{GLIBC_MINOR[self.ubuntu]}"
+        return f"{self.machine}-manylinux_2_{GLIBC_MINOR[self.ubuntu]}"
 
     @cached_property
     def tags(self) -> frozenset[Tag]:
@@ -59,7 +65,8 @@ class Target:
         """Return these tags, those that an installer prefers first."""
         version = tuple(map(int, self.python.split(".")))
         minors = range(GLIBC_MINOR[self.ubuntu], 4, -1)
-        platforms = [*(f"manylinux_2_{minor}_x86_64" for minor in minors), *OLDER_NAMES]
+        names = [f"_2_{minor}" for minor in minors] + [*OLDER_NAMES[self.machine]]
+        platforms = [f"manylinux{name}_{self.machine}" for name in names]
         interpreter = f"cp{version[0]}{version[1]}"
         return [
             *cpython_tags(version, platforms=platforms),
@@ -105,7 +112,7 @@ class Index:
         for file in self.release(name, version):
             if serves(file, target):
                 return file
-        raise Changed(f"{name} {version} has no wheel for Python {target.python}")
+        raise Changed(f"{name} {version} has no wheel for {target}")
 
     def newest(self, name: str, versions: str, target: Target) -> DistributionPackage:
         """Return the newest wheel in a range (`>=2,<3`) that serves.
@@ -119,7 +126,7 @@ class Index:
             if not file.is_yanked and wanted.contains(file.version or "0") and serves(file, target)
         ]
         if not fitting:
-            raise Changed(f"{name}{versions} has no wheel for Python {target.python}")
+            raise Changed(f"{name}{versions} has no wheel for {target}")
         return max(fitting, key=lambda pair: pair[0])[1]
 
     def read(self, wheel: DistributionPackage, pattern: str) -> str:
@@ -127,12 +134,20 @@ class Index:
 
         Raises Changed where the wheel has no such file, and CannotAsk.
         """
+        return self.read_by(lambda file: file.read().decode(), wheel, pattern)
+
+    def read_by(self, reader: Callable[[BinaryIO], T], wheel: DistributionPackage, pattern: str) -> T:
+        """Return what `reader` makes of the first file in a wheel whose name matches.
+
+        Only what it reads is downloaded. Raises Changed where the wheel has no such file, and CannotAsk.
+        """
         try:
             with RemoteZip(wheel.url, session=self.session, timeout=SECONDS) as archive:
                 names = [name for name in archive.namelist() if re.fullmatch(pattern, name)]
                 if not names:
                     raise Changed(f"{wheel.filename} has no {pattern}")
-                return archive.read(names[0]).decode()
+                with archive.open(names[0]) as file:
+                    return reader(file)
         except (requests.RequestException, RemoteZipError) as error:
             raise self._unreachable(error) from None
 

@@ -83,14 +83,22 @@ def stand_in(wanted: str, reason: str, engine: Engine) -> str:
     with locked():
         archive = root_file_system()
         if not present(name, engine):  # another process may have made it meanwhile
-            changes = [f"ENV PATH={PATH}", 'CMD ["bash"]', "LABEL capy-template.stand-in=true"]
-            engine.docker("import", *(f"--change={change}" for change in changes), archive, name)
+            import_image(engine, archive, name)
     return name
 
 
-def root_file_system() -> Path:
-    """Return a small Debian of the release at hand as a tar archive; make it if it is missing."""
-    archive = cache() / f"base-{debian.codename()}-with-uid-1000.tar"
+def import_image(engine: Engine, archive: Path, name: str, *options: str) -> None:
+    """Make an image of a root file system. Raises EngineError."""
+    changes = [f"ENV PATH={PATH}", 'CMD ["bash"]', "LABEL capy-template.stand-in=true"]
+    engine.docker("import", *options, *(f"--change={change}" for change in changes), archive, name)
+
+
+def root_file_system(processor: str = "") -> Path:
+    """Return a small Debian of the release at hand as a tar archive; make it if it is missing.
+
+    `processor`: another one than this machine's, as Debian calls it, whose programs run here, too.
+    """
+    archive = cache() / f"base-{debian.codename()}-{processor or 'with-uid-1000'}.tar"
     if archive.exists():
         return archive
     environment = debian.fetch().server()
@@ -102,6 +110,8 @@ def root_file_system() -> Path:
             *(f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT),
         ]
         command += ["--dpkgopt=path-include=/usr/share/doc/*/copyright"]
+        # mmdebstrap itself would ask a package that is not here whether they run
+        command += [f"--architectures={processor}", "--skip=check/qemu"] if processor else []
         command += [f"--customize-hook=cp {folder}/docker-clean $1/etc/apt/apt.conf.d/"]
         # as in Ubuntu 24.04, where it has been in many an entrypoint's way
         command += ["--customize-hook=chroot $1 useradd --create-home --uid 1000 ubuntu"]

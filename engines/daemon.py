@@ -1,5 +1,6 @@
 """One dockerd of ours: where its files are, how it starts, how it stops, what it leaves."""
 
+import json
 import os
 import shutil
 import signal
@@ -20,7 +21,7 @@ NO_NAT = ("--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-m
 
 # Garbage collection during a build removes layers that it needs (github.com/moby/buildkit/issues/5469):
 # the tests prune the build cache at their end.
-SETTINGS = '{"builder": {"gc": {"enabled": false}}}\n'
+SETTINGS = {"builder": {"gc": {"enabled": False}}}
 
 _children: list[subprocess.Popen] = []  # kept, so that this process reaps the dockerds it started
 
@@ -37,6 +38,7 @@ class Daemon:
     bridge: str = ""
     options: tuple[str, ...] = ()  # further ones of dockerd
     data_folder: Path | None = None  # where its data is to be, if not in the cache
+    features: tuple[str, ...] = ()  # of daemon.json, to be turned on
 
     @property
     def run(self) -> Path:
@@ -88,7 +90,8 @@ class Daemon:
         for folder in (self.run, self.data):
             folder.mkdir(parents=True, exist_ok=True)
         config = self.run / "daemon.json"  # not the one in /etc/docker: it may name other sockets
-        config.write_text(SETTINGS)
+        features = {"features": dict.fromkeys(self.features, True)} if self.features else {}
+        config.write_text(json.dumps({**SETTINGS, **features}))
         command = ["dockerd", "--config-file", config, "--data-root", self.data, "--group", "0"]
         command += ["--exec-root", self.run / "exec", "--pidfile", self.run / "docker.pid"]
         command += ["--containerd-namespace", self.namespace]

@@ -17,6 +17,10 @@ from engines.steps import EngineError, cache, run, say, workshop
 FROM_SID = ("docker.io", "docker-cli", "containerd", "docker-compose", "docker-buildx")
 FROM_RELEASE = ("runc", "iptables", "tini", "mmdebstrap")
 ROOTLESS = ("rootlesskit", "uidmap")  # these as well, for a rootless engine
+FROM_SUITE = {  # older Docker Engines, for tests; `docker` itself is in docker.io there
+    "bookworm": ("docker.io", "containerd"),
+    "trixie": ("docker.io", "docker-cli", "containerd", "docker-compose", "docker-buildx"),
+}
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 NEEDED_BYTES = 1_500_000_000  # lists, packages and the unpacked tree, at their peak
 NO_NETWORK = re.compile(r"resolv|connect|unreachable|timed out|failed to fetch", re.IGNORECASE)
@@ -116,7 +120,7 @@ def fetch() -> Tree:
     if not KEYRING.exists():
         raise EngineError(f"{KEYRING} is missing: apt-get install debian-archive-keyring")
     with workshop() as folder:
-        packages = download(folder / "apt")
+        packages = download(folder / "apt", FROM_SID, FROM_RELEASE)
         unpacked = folder / "tree"
         unpack(packages, unpacked)
         check(unpacked)
@@ -127,47 +131,58 @@ def fetch() -> Tree:
 
 def fetch_rootless() -> Path:
     """Return the folder with what a rootless engine needs besides; download it once, as `fetch` does."""
-    tree = cache() / f"rootless-{codename()}"
+    return fetch_packages(f"rootless-{codename()}", (), ROOTLESS)
+
+
+def fetch_release(suite: str) -> Tree:
+    """Return Docker of another Debian release, unpacked; download it once, as `fetch` does."""
+    return Tree(fetch_packages(f"docker-of-{suite}", FROM_SUITE[suite], (), suite))
+
+
+def fetch_packages(name: str, packages: tuple[str, ...], stable: tuple[str, ...], suite: str = "sid") -> Path:
+    """Return a folder of the cache with these packages unpacked; download them once."""
+    tree = cache() / name
     if not tree.exists():
         with workshop() as folder:
-            packages = download(folder / "apt", sid=(), stable=ROOTLESS)
-            unpacked = folder / "tree"
-            loop = 'for package; do dpkg-deb -x "$package" "$0"; done'
-            run(f"unpacking {len(packages)} packages", ["sh", "-ec", loop, unpacked, *packages])
-            unpacked.rename(tree)
+            files = download(folder / "apt", packages, stable, suite)
+            extract(files, folder / "tree")
+            (folder / "tree").rename(tree)
     return tree
 
 
 def download(
-    folder: Path, sid: tuple[str, ...] = FROM_SID, stable: tuple[str, ...] = FROM_RELEASE
+    folder: Path, packages: tuple[str, ...], stable: tuple[str, ...], suite: str = "sid"
 ) -> list[Path]:
-    """Download the packages, and the libraries that this system lacks, with an apt of its own."""
+    """Download packages of a suite, and `stable` with the libraries that this system lacks.
+
+    apt works in the folder alone. Raises EngineError.
+    """
     for name in ("empty", "state/lists/partial", "cache/archives/partial"):
         (folder / name).mkdir(parents=True)
-    suites = dict.fromkeys([codename(), "sid"])
+    suites = dict.fromkeys([codename(), suite])
     lines = [f"deb [signed-by={KEYRING}] {archive()} {suite} main\n" for suite in suites]
     (folder / "sources.list").write_text("".join(lines))
     (folder / "apt.conf").write_text(APT_CONF.format(folder=folder, release=codename()))
     apt = ["apt-get", "-c", folder / "apt.conf"]
-    packages = folder / "cache/archives"
+    archives = folder / "cache/archives"
     try:
         run(f"reading Debian's package lists ({' and '.join(suites)})", [*apt, "update"])
         # Without their dependencies: sid's libraries have no place on a stable release.
-        if sid:
-            docker = [f"{name}/sid" for name in sid]
-            run("downloading Docker from sid", [*apt, "download", *docker], cwd=packages)
-        rest = [*apt, "install", "--download-only", *stable]
-        run(f"downloading {' and '.join(stable[:2])} from {codename()}", rest)
+        if packages:
+            named = [f"{name}/{suite}" for name in packages]
+            run(f"downloading {packages[0]} from {suite}", [*apt, "download", *named], cwd=archives)
+        if stable:
+            rest = [*apt, "install", "--download-only", *stable]
+            run(f"downloading {' and '.join(stable[:2])} from {codename()}", rest)
     except EngineError as error:
         hint = "no network for the download? " if NO_NETWORK.search(str(error)) else ""
         raise EngineError(f"{hint}{error}") from None
-    return sorted(packages.glob("*.deb"))
+    return sorted(archives.glob("*.deb"))
 
 
 def unpack(packages: list[Path], tree: Path) -> None:
     """Unpack the packages and make the links that Debian's maintainer scripts would make."""
-    loop = 'for package; do dpkg-deb -x "$package" "$0"; done'
-    run(f"unpacking {len(packages)} packages", ["sh", "-ec", loop, tree, *packages])
+    extract(packages, tree)
     for program in ("iptables", "ip6tables"):
         if (tree / f"usr/sbin/{program}-nft").exists():
             (tree / f"usr/sbin/{program}").symlink_to(f"{program}-nft")
@@ -177,6 +192,12 @@ def unpack(packages: list[Path], tree: Path) -> None:
         (plugins / plugin.name).symlink_to(f"../../../usr/libexec/docker/cli-plugins/{plugin.name}")
     (tree / "client/bin").mkdir()
     (tree / "client/bin/docker").symlink_to("../../usr/bin/docker")
+
+
+def extract(packages: list[Path], tree: Path) -> None:
+    """Unpack the files of packages into a folder."""
+    loop = 'for package; do dpkg-deb -x "$package" "$0"; done'
+    run(f"unpacking {len(packages)} packages", ["sh", "-ec", loop, tree, *packages])
 
 
 def check(tree: Path) -> None:

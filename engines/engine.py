@@ -3,6 +3,7 @@
 python -m engines.engine up       find or start it
 python -m engines.engine env      print its settings, for `eval`
 python -m engines.engine status   say which engine the tests would use
+python -m engines.engine prune    keep the private one's build cache small
 python -m engines.engine down     stop the private one
 """
 
@@ -24,6 +25,7 @@ from engines.steps import EngineError, locked, say, telling_line
 
 PRIVATE = Daemon("default")
 ANSWER_SECONDS = 20
+BUILD_CACHE = "12GB"  # a run of the tests adds some 4 GB
 VERSION = ("version", "--format", "{{.Server.Version}}")
 
 
@@ -181,6 +183,22 @@ def stop() -> None:
         raise EngineError("the private engine is root's: run this as root (sudo)")
 
 
+def shrink(engine: Engine, size: str) -> None:
+    """Remove from a private engine's build cache what was used longest ago, until `size` is left.
+
+    Nothing may be built meanwhile: it would miss layers. Takes up to a minute, most of it the disk's.
+    """
+    if engine.private:
+        engine.docker("buildx", "prune", "--force", "--max-used-space", size)
+
+
+def prune() -> int:
+    """Keep the build cache small, where a private engine is up."""
+    if engine := running():
+        shrink(engine, BUILD_CACHE)
+    return 0
+
+
 def up() -> int:
     """Find or start an engine and say how to use it."""
     engine = find_or_start()
@@ -233,6 +251,6 @@ def guarded(command: Callable[[], int]) -> int:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m engines.engine", description=__doc__.splitlines()[0])
-    commands = {"up": up, "down": down, "status": status, "env": env}
+    commands = {"up": up, "down": down, "status": status, "env": env, "prune": prune}
     parser.add_argument("command", choices=commands)
     sys.exit(guarded(commands[parser.parse_args().command]))

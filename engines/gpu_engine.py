@@ -30,7 +30,7 @@ class GpuEngine(Engine):
     log: Path = Path()
 
     def calls(self) -> list[dict]:
-        """Return what the hook recorded: {"visible": …, "args": […]} per container with GPUs."""
+        """Return what the hook recorded of each container with GPUs: "visible", "args", "capabilities"."""
         return [json.loads(line) for line in self.log.read_text().splitlines()] if self.log.exists() else []
 
 

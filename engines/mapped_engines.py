@@ -24,33 +24,38 @@ from engines.steps import EngineError, locked, wait_until
 START_SECONDS = 60
 OPEN = "/var/tmp"  # every user may go there, whatever TMPDIR says
 
-# dockerd in a network of its own, in the user namespace that RootlessKit made: its containers reach
-# nothing. (RootlessKit's own networks need a /dev/net/tun that every user may open.)
+# dockerd in the user namespace that RootlessKit made. Without a network of RootlessKit it gets one of its own
+# ($1), from which its containers reach nothing.
 DOCKERD = """
 rm -rf /run/docker /run/containerd /run/xtables.lock
 echo '{}' > "$HOME/daemon.json"
-exec unshare --net dockerd --rootless --config-file "$HOME/daemon.json" --data-root "$HOME/data" \\
+exec $1 dockerd --rootless --config-file "$HOME/daemon.json" --data-root "$HOME/data" \\
     --exec-root "$XDG_RUNTIME_DIR/docker" --pidfile "$XDG_RUNTIME_DIR/docker.pid" \\
-    --host "unix://$XDG_RUNTIME_DIR/docker.sock"
+    --host "unix://$XDG_RUNTIME_DIR/docker.sock" --iptables=false --ip6tables=false
 """
+# slirp4netns opens this device as the user, whom the machine's own may be closed to; it is open in a mount
+# namespace of the engine's alone.
+WITH_TUN = 'mknod -m 666 "$1" c 10 200 && mount --bind "$1" /dev/net/tun && shift && exec "$@"'
 
 
 @contextmanager
-def rootless_engine(user: str) -> Iterator[tuple[Engine, Path]]:
+def rootless_engine(user: str, network: bool = False) -> Iterator[tuple[Engine, Path]]:
     """Lend a rootless engine of a new user, and a folder that is the user's.
 
-    `docker run` works; `docker compose` asks for the version, at which this dockerd hangs up where
-    RootlessKit has no network. Raises EngineError where none can be started.
+    `docker run` works; builds and `docker compose` need `network`: Compose asks for the version, at which
+    this dockerd hangs up where RootlessKit has none. Raises EngineError where none can be started.
     """
     engine.refuse_unless_debian_and_root()
     folder = Path(tempfile.mkdtemp(prefix=f"{user}-", dir=OPEN))
     try:
         with locked():
-            tree, rootless = debian.fetch(), debian.fetch_rootless()
+            tree, rootless = debian.fetch(), [debian.fetch_rootless()]
+            if network:
+                rootless.append(debian.fetch_packages(f"slirp-{debian.codename()}", (), ("slirp4netns",)))
         uid, _ = make_user(user)
         folder.chmod(0o755)
         # root's cache is closed to others; with their modes, since newuidmap is setuid
-        for source in (tree.root, rootless):
+        for source in (tree.root, *rootless):
             shutil.copytree(source / "usr", folder / "programs/usr", symlinks=True, dirs_exist_ok=True)
         home, run = folder / "home", folder / "run"
         for own in (home, run):
@@ -59,7 +64,7 @@ def rootless_engine(user: str) -> Iterator[tuple[Engine, Path]]:
         home.chmod(0o755)
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
-                [*as_user(uid), *rootlesskit(run)],
+                [*(with_tun(folder / "tun") if network else ()), *as_user(uid), *rootlesskit(run, network)],
                 env=rootless_environment(folder / "programs", home, run),
                 cwd=home,
                 stdin=subprocess.DEVNULL,
@@ -91,10 +96,16 @@ def rootless_engine(user: str) -> Iterator[tuple[Engine, Path]]:
         subprocess.run(["userdel", user], check=False, capture_output=True)
 
 
-def rootlesskit(run: Path) -> list[str]:
+def rootlesskit(run: Path, network: bool) -> list[str]:
     """Return the command that starts dockerd in a user namespace."""
-    state = f"--state-dir={run / 'rootlesskit'}"
-    return ["rootlesskit", "--net=host", "--copy-up=/etc", "--copy-up=/run", state, "sh", "-ec", DOCKERD]
+    kind = ["--net=slirp4netns", "--disable-host-loopback"] if network else ["--net=host"]
+    options = [*kind, "--copy-up=/etc", "--copy-up=/run", f"--state-dir={run / 'rootlesskit'}"]
+    return ["rootlesskit", *options, "sh", "-ec", DOCKERD, "sh", "" if network else "unshare --net"]
+
+
+def with_tun(device: Path) -> list[str]:
+    """Return how root runs a command that may open /dev/net/tun as any user."""
+    return ["unshare", "--mount", "sh", "-ec", WITH_TUN, "sh", str(device)]
 
 
 def as_user(uid: int) -> list[str]:

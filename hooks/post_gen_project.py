@@ -1,4 +1,4 @@
-"""After the files are written: drop empty folders, write .env, say what is next."""
+"""After the files are written: drop empty folders, write .env, print the next steps."""
 
 import os
 import shutil
@@ -16,24 +16,31 @@ for folder in (
     if (project / folder).is_dir() and not any((project / folder).iterdir()):
         (project / folder).rmdir()
 
-# In a temporary folder it is cruft that compares two versions: the number of a folder (CHECKOUT) and its
-# BUILD_CACHE would be differences between them. A project without .env works, too (on a GPU): what stops this
-# stops no more.
+# In a temporary folder it is cruft that compares two versions: what .env has of a folder and of its machine
+# would be differences between them. A project without .env works, too (on a GPU): an error here stops
+# nothing else.
 is_temporary = project.resolve().is_relative_to(Path(tempfile.gettempdir()).resolve())
-settings = {**os.environ, "CHECKOUT": "", "BUILD_CACHE": ""} if is_temporary else None
+left_out = dict.fromkeys(("CHECKOUT", "BUILD_CACHE", "TZ", "GIT_REPOSITORY"), "")
+settings = {**os.environ, **left_out} if is_temporary else None
 if shutil.which("sh"):
     try:
         subprocess.run(["sh", "docker/write-env.sh"], env=settings, timeout=30)
     except subprocess.TimeoutExpired:
         print("The Docker Engine gave no answer in 30 s; later: sh docker/write-env.sh")
 
+# Without .env, or where no engine answered, a build is for a GPU.
+settings = project / ".env"
+on_cpu = settings.is_file() and "ACCELERATOR=cpu" in settings.read_text().splitlines()
+gpu, cpu = (
+    "{{ (cookiecutter | stack).first_build('nvidia') }}",
+    "{{ (cookiecutter | stack).first_build('cpu') }}",
+)
+cost = cpu if on_cpu else gpu
 login = """
-  export PYPI_ACCOUNT=you PYPI_PASSWORD='…'   # or .env, pip.conf, .netrc: README.md, In-house packages"""
+  export PYPI_ACCOUNT=you PYPI_PASSWORD='…'   # or in .env, pip.conf, .netrc: README.md"""
 print(f"""
 {project.name} is ready. Next:
   cd {project.name}{login if (project / "docker/with-index").exists() else ""}
-  docker compose run --rm app script.py   # the first time, this builds the image
-  docker compose run --rm app pytest      # its tests
-  docker compose run --rm app doctor      # does everything agree on this machine?
-  code .                                  # VS Code offers: Reopen in Container
-README.md says the rest: no GPU, who owns the files, what each file is for.""")
+  docker compose run --rm app script.py   # builds the image first: {cost}
+  docker compose run --rm app doctor      # checks driver, CUDA and packages
+README.md has the rest: VS Code, tests, no GPU, file owners.""")

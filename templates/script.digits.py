@@ -5,7 +5,6 @@
 {% endif %}
 
 import argparse
-import signal
 import sys
 from pathlib import Path
 
@@ -13,31 +12,28 @@ import cv2
 import torch
 
 {% if cookiecutter.__exports %}
-from {{ cookiecutter.__package }} import digits, exported, runtime, training
+from {{ cookiecutter.__package }} import digits, exported, runtime, stopping, training
 {% else %}
-from {{ cookiecutter.__package }} import digits, training
+from {{ cookiecutter.__package }} import digits, stopping, training
 {% endif %}
 from {{ cookiecutter.__package }}.files import write_whole
 
 HERE = Path(__file__).resolve().parent
-STOPS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C, and `docker compose stop`
 
 
 def main() -> None:
     args = parse_arguments()
-    for number in STOPS:
-        signal.signal(number, stop)
+    stopping.catch_signals()
     try:
         run(args.epochs, args.output)
     except OSError as error:
         sys.exit(f"script.py: {error.filename or args.output}: {error.strerror}")
     except ValueError as error:
         sys.exit(f"script.py: {error}")
-    except KeyboardInterrupt as stopped:
-        for number in STOPS:
-            signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C changes nothing any more
+    except KeyboardInterrupt:
+        code = stopping.exit_code()
         print(f"script.py: stopped; {what_is_saved(args.output)}", file=sys.stderr)
-        sys.exit(128 + stopped.args[0])  # as a shell would say
+        sys.exit(code)
 
 
 def run(epochs: int, output: Path) -> None:
@@ -89,10 +85,6 @@ def at_least_one(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a number from 1 on")
     return int(text)
-
-
-def stop(number: int, _frame: object) -> None:
-    raise KeyboardInterrupt(number)
 
 
 def what_is_saved(output: Path) -> str:

@@ -203,10 +203,18 @@ def user(host_user) -> HostUser:
     return host_user(UID)
 
 
+# What an owner adds to compose.project.yaml.
+OWN_SETTING = "      OWN_SETTING: of the owner\n"
+OWN = '    volumes: ["./src:/own:ro"]\n    group_add: ["4321"]\n    ulimits: {nofile: 9000}\n'
+
+
 @pytest.fixture(scope="module")
 def dev(user: HostUser, request: pytest.FixtureRequest) -> Iterator[DevContainer]:
     """A fresh clone (so without .env), opened by the client; one for each file of tests."""
-    with opened(user, clone(user.home / request.path.stem, "capy-dev")) as container:
+    project = clone(user.home / request.path.stem, "capy-dev")
+    own = project.path / "compose.project.yaml"
+    own.write_text(own.read_text().replace("    environment:\n", f"    environment:\n{OWN_SETTING}") + OWN)
+    with opened(user, project) as container:
         yield container
 
 

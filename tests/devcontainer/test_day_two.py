@@ -45,6 +45,27 @@ def test_a_package_that_docker_compose_run_adds_is_one_sync_away_and_in_the_next
         assert (dev.project.path / name).stat().st_uid == dev.user.uid
 
 
+def test_a_profiler_attaches_and_root_may_install_packages(dev):
+    """Both need more than `docker compose run` leaves: ptrace, and for root the capabilities of apt-get."""
+    container = dev.started["containerId"]
+    dev.execute("uv", "pip", "install", "--quiet", "py-spy")
+    begin = "python -c 'import time; time.sleep(60)' & echo $!"
+    pid = dev.execute("sh", "-c", f"{begin} > /tmp/pid; cat /tmp/pid; sleep 1; py-spy dump --pid $!")
+
+    assert "<module> (<string>:1)" in pid
+
+    as_root = ["docker", "exec", "--user", "root", container]
+    status = subprocess.run([*as_root, "grep", "CapEff", "/proc/self/status"], capture_output=True, text=True)
+    assert int(status.stdout.split()[1], 16) & 1 << 19  # CAP_SYS_PTRACE
+    installed = subprocess.run(
+        [*as_root, "sh", "-c", "apt-get update -qq && apt-get install --yes -qq jq && jq --version"],
+        capture_output=True,
+        text=True,
+    )
+    assert installed.stdout.splitlines()[-1].startswith("jq-"), installed.stderr
+    assert dev.execute("grep", "CapEff", "/proc/self/status").split()[1] == "0" * 16
+
+
 def test_shell_history_and_vs_code_s_server_outlive_a_rebuild_and_its_notes_do_not(dev):
     kept = ["bin/of-the-server", "extensions/an-extension"]
     lost = "data/Machine/.installExtensionsMarker"
@@ -118,27 +139,3 @@ def plain(project: BakedProject) -> BakedProject:
     """Return the project without what `docker compose` reads and the client does not."""
     (project.path / "compose.override.yaml").unlink()
     return project
-
-
-def test_a_profiler_attaches_and_root_may_install_packages(user):
-    """Both need more than `docker compose run` leaves: ptrace, and for root the capabilities of apt-get."""
-    with opened(user, clone(user.home / "profiled", "capy-dev")) as dev:
-        container = dev.started["containerId"]
-        dev.execute("uv", "pip", "install", "--quiet", "py-spy")
-        begin = "python -c 'import time; time.sleep(60)' & echo $!"
-        pid = dev.execute("sh", "-c", f"{begin} > /tmp/pid; cat /tmp/pid; sleep 1; py-spy dump --pid $!")
-
-        assert "<module> (<string>:1)" in pid
-
-        as_root = ["docker", "exec", "--user", "root", container]
-        status = subprocess.run(
-            [*as_root, "grep", "CapEff", "/proc/self/status"], capture_output=True, text=True
-        )
-        assert int(status.stdout.split()[1], 16) & 1 << 19  # CAP_SYS_PTRACE
-        installed = subprocess.run(
-            [*as_root, "sh", "-c", "apt-get update -qq && apt-get install --yes -qq jq && jq --version"],
-            capture_output=True,
-            text=True,
-        )
-        assert installed.stdout.splitlines()[-1].startswith("jq-"), installed.stderr
-        assert dev.execute("grep", "CapEff", "/proc/self/status").split()[1] == "0" * 16

@@ -43,9 +43,8 @@ def test_a_file_made_in_the_workspace_belongs_to_the_host_s_user(dev):
     assert (made.st_uid, made.st_gid) == (dev.user.uid, dev.user.gid)
 
 
-def test_the_post_create_command_really_ran(dev):
-    """The client says success even where it could not run it: look at what the command does."""
-    assert dev.execute("git", "config", "--global", "--get", "safe.directory") == "/code"
+def test_git_trusts_the_project_whoever_owns_it(dev):
+    assert dev.execute("git", "config", "--system", "--get", "safe.directory") == "/code"
 
 
 def test_the_tools_that_the_settings_name_are_there(dev):
@@ -103,6 +102,13 @@ def test_opening_it_again_runs_nothing_as_root_that_a_job_has_planted(dev):
     assert {line.split()[0] for line in ran} == {str(dev.user.uid)}  # a terminal has them
 
 
+def test_what_the_project_adds_to_every_service_is_in_a_terminal(dev):
+    shown = dev.execute("sh", "-c", "echo $OWN_SETTING; ulimit -n; ls /own; id -G").splitlines()
+
+    assert shown[:3] == ["of the owner", "9000", "capy_dev"]
+    assert "4321" in shown[-1].split()
+
+
 def test_docker_compose_in_the_same_folder_leaves_it_alone(dev):
     run = dev.user.run("docker", "compose", "run", "--rm", "app", "-c", "print(1)", folder=dev.project.path)
     down = dev.user.run("docker", "compose", "down", "--remove-orphans", folder=dev.project.path)
@@ -155,15 +161,19 @@ def test_the_private_index_is_there_with_a_login_that_no_list_of_processes_shows
 
 @contextmanager
 def watched(*words: str) -> Iterator[set[str]]:
-    """Look at the command lines of all processes of the host again and again; those with one of the words."""
+    """Look at the command lines of the host's new processes, again and again; those with one of the words."""
     seen: set[str] = set()
     stop = threading.Event()
+    old = set(Path("/proc").glob("[0-9]*"))
 
     def look() -> None:
         while not stop.wait(0.02):
-            for file in Path("/proc").glob("[0-9]*/cmdline"):
+            now = set(Path("/proc").glob("[0-9]*"))
+            old.intersection_update(now)  # a number comes again
+            for process in now - old:
                 with suppress(OSError):
-                    line = file.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                    data = (process / "cmdline").read_bytes()
+                    line = data.replace(b"\0", b" ").decode(errors="replace")
                     if any(word in line for word in words):
                         seen.add(line)
 

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from capy_template.matrix import stack
+from tests.support.light_project import empty
 from tests.support.workers import image_of
 
 VENV = "/opt/venv/lib/python3.*/site-packages"
@@ -220,9 +221,11 @@ def step(log: str, command: str) -> list[str]:
     return [rest for of, _, rest in lines if of == number]
 
 
-def test_the_lock_file_is_made_by_the_documented_command_decides_and_is_guarded(copy, docker):
+def test_the_lock_file_is_made_by_the_documented_command_decides_and_is_guarded(base, bake, docker):
+    copy = empty(bake(project="capy-copy"))
     pyproject = copy.path / "pyproject.toml"
-    pyproject.write_text(pyproject.read_text() + f"# {time.time_ns()}: the packages are installed anew\n")
+    text = pyproject.read_text().replace("test = []", 'test = ["pluggy"]')
+    pyproject.write_text(f"{text}# {time.time_ns()}: the package is installed anew\n")
 
     assert "no uv.lock" in build(copy)
 
@@ -238,7 +241,7 @@ def test_the_lock_file_is_made_by_the_documented_command_decides_and_is_guarded(
     version = "from importlib.metadata import version; print(version('pluggy'))"
     assert docker.run(image_of("capy-copy"), ["-c", version], remove=True) == "1.5.0"
 
-    pyproject.write_text(pyproject.read_text().replace('"numpy>=2"', '"numpy>=2.1"'))
+    pyproject.write_text(pyproject.read_text().replace('"pluggy"', '"pluggy>=1.4"'))
     stale = copy.run("docker", "compose", "build", "--progress", "plain")
 
     assert stale.returncode != 0
@@ -360,6 +363,8 @@ def test_vs_code_gets_the_same_service_with_its_tools_and_no_ids_from_env(config
     assert dev["environment"] == {
         "CACHE_FROM": "./.cache",
         "GROUP_ID": "",
+        "HF_TOKEN": None,
         "PUBLIC_INDEX_URL": "",
         "USER_ID": "",
+        "WANDB_API_KEY": None,
     }

@@ -76,7 +76,9 @@ def test_the_public_index_really_offers_the_higher_version(base, tmp_path, publi
 def test_a_build_has_the_private_version_with_and_without_a_lock(
     base, tmp_path, public, private, pytestconfig
 ):
-    project = make(tmp_path, private.url)
+    project = empty(make(tmp_path, private.url))
+    path = project.path / "pyproject.toml"
+    path.write_text(path.read_text().replace("test = []", 'test = ["pytest"]'))  # from the public one
 
     without_lock = build(project, public)
     settings = {**LOGIN, "PUBLIC_INDEX_URL": public.url}

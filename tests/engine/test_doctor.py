@@ -1,4 +1,4 @@
-"""The doctor names what is wrong in twelve environments that are broken on purpose, and nothing else."""
+"""The doctor names what is wrong in thirteen environments that are broken on purpose, and nothing else."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def named(pytestconfig) -> Iterator[list[str]]:
     """What the doctor named rightly; the number is reported."""
     rightly: list[str] = []
     yield rightly
-    report(pytestconfig, f"doctor: broken environments named: {len(rightly)} of 12")
+    report(pytestconfig, f"doctor: broken environments named: {len(rightly)} of 13")
 
 
 @pytest.fixture
@@ -171,6 +171,22 @@ def test_a_reservation_that_gave_no_gpu_is_named(nvidia_image, named):
     assert "NVIDIA_VISIBLE_DEVICES=all" in found["gpu"]
     assert "ACCELERATOR=cpu" in found["gpu"]
     named.append("a reservation that gave no gpu")
+
+
+def test_a_gpu_that_the_engine_took_away_is_named(nvidia_image, tmp_path, named):
+    """What `systemctl daemon-reload` leaves: the device is there, and the container's rules refuse it."""
+    script = tmp_path / "lost"
+    script.write_text(
+        '#!/bin/sh\nmknod -m 666 /dev/nvidia0 c 195 0\nexec /usr/local/bin/entrypoint doctor "$@"\n'
+    )
+    script.chmod(0o755)
+
+    mount = f"{script}:/usr/local/bin/lost:ro"
+    code, found = doctor(IMAGE, "--volume", mount, "--cap-add", "MKNOD", "--entrypoint", "lost")
+
+    assert code == 1
+    assert "/dev/nvidia0 cannot be opened: operation not permitted" in found["gpu"]
+    named.append("a gpu that the engine took away")
 
 
 def test_healthy_environments_raise_no_alarm(image, nvidia_image):

@@ -166,7 +166,7 @@ def test_a_reserved_gpu_is_recorded_and_shown(daemon):
             gpus, "--gpus", '"device=1,GPU-abc"', "--env", "NVIDIA_VISIBLE_DEVICES=all"
         )
 
-        assert gpus.calls() == [{"visible": "1,GPU-abc", "args": ["prestart"]}]
+        assert gpus.calls() == [{"visible": "1,GPU-abc", "args": ["prestart"], "capabilities": ""}]
         shown = gpus.docker("cp", f"{container}:/usr/bin/nvidia-smi", "-")
         assert "stand-in" in shown and "GPU 1" in shown and "GPU GPU-abc" in shown
     assert not Path("/sys/class/net", daemon.bridge).exists()

@@ -215,3 +215,36 @@ def wait_for(condition) -> None:
     while not condition():
         assert time.monotonic() < end, "nothing happened in 10 s"
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("ulimit", "files"),
+    [
+        pytest.param("1024:9000", "9000", id="up to the hard limit"),
+        pytest.param("1024:1024", "1024", id="the engine gives no more"),
+        pytest.param("15000:15000", "15000", id="one that is high enough stays"),
+    ],
+)
+def test_a_low_limit_of_open_files_is_raised(start, ulimit, files):
+    done = start("sh", "-c", "ulimit -n", ulimit=[f"nofile={ulimit}"])
+
+    assert (done.code, done.stdout) == (0, files), done.stderr
+
+
+def test_without_a_command_and_a_terminal_it_says_what_to_type(project):
+    """As `docker compose up --detach` starts it: the shell would end at once, without a word."""
+    up = project.run("docker", "compose", "up", "--exit-code-from", "app", "app")
+    piped = subprocess.run(
+        ["docker", "compose", "run", "--rm", "-T", "app"],
+        cwd=project.path,
+        input="echo from a pipe",
+        capture_output=True,
+        text=True,
+    )
+
+    assert up.returncode == 64
+    assert (
+        "entrypoint: no command and no terminal. A shell: docker compose run --rm app"
+        in up.stdout + up.stderr
+    )
+    assert (piped.returncode, piped.stdout) == (0, "from a pipe\n"), piped.stderr

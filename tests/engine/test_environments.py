@@ -25,8 +25,8 @@ MATRIX = load()
 PAIRS = list(itertools.product(MATRIX["lines"], MATRIX["environments"]))
 SERVED = [(line, environment) for line, environment in PAIRS if not unserved(MATRIX, environment, line)]
 DEFAULT = json.loads((TEMPLATE / "cookiecutter.json").read_text())["cuda"][0]
-# `full` with Ray, a superset, is built in test_ray.py.
-BUILT = {(DEFAULT, environment) for environment in MATRIX["environments"]} - {(DEFAULT, "full")}
+# In `make test`, too. test_ray.py has `full` with Ray; `inference` is the default project of most files.
+BUILT = {(DEFAULT, environment) for environment in ("training", "training-ngc")}
 # The projects' own tests run for each pair of answers; all at no is the default project of other tests.
 ANSWERS = {
     "cu13-py312": {"notebook": True},
@@ -97,12 +97,31 @@ def test_an_environment_of_a_line_works_and_its_versions_match(
         assert "PROBLEM" not in findings
         done.append("doctor")
 
-        succeed(project, *RUN, "pytest", **settings)
+        if (line, environment) not in BUILT:
+            succeed(project, *RUN, "pytest", **settings)
         if environment == "training":
             assert_a_stopped_training_goes_on(project, settings)
             assert_torch_compiles_as_anybody_and_once(project, settings)
         if environment == "training-ngc":
             assert_what_the_image_brings_is_used(project, settings)
+    finally:
+        project.run("docker", "compose", "down", "--rmi", "local", **settings)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(("line", "environment"), sorted(BUILT), ids=str)
+def test_its_project_s_own_tests_pass(line, environment, base, pytorch, request, tmp_path):
+    """In `make test` those of `full`, which has them all: test_ray.py."""
+    settings = {"ACCELERATOR": "cpu"}
+    if environment == "training-ngc":
+        settings["BASE_IMAGE"] = request.getfixturevalue("ngc_image")
+    answers = {"environment": environment, "cuda": line, **ANSWERS[line]}
+    project = generate(tmp_path, project=f"capy-env-{environment}", **answers)
+    pytorch.use_in(project)
+    lock(project)
+
+    try:
+        succeed(project, *RUN, "pytest", **settings)
     finally:
         project.run("docker", "compose", "down", "--rmi", "local", **settings)
 

@@ -121,10 +121,43 @@ def test_the_chosen_gpus_reach_nvidia_s_hook(compose, with_gpu, settings, visibl
     )
 
     [call] = with_gpu.calls()[calls:]
-    assert call == {"visible": visible, "args": ["prestart"]}
+    assert (call["visible"], call["args"]) == (visible, ["prestart"])
     stand_in, *gpus = output.splitlines()
     assert stand_in.startswith("stand-in for nvidia-smi")
     assert gpus == shown
+
+
+@pytest.mark.parametrize("wanted", ["compute,utility,video", "all"])
+def test_video_decoding_is_had_beside_compute(compose, with_gpu, project, wanted):
+    """By NVIDIA's own variable; `capabilities: [gpu, video]` would make it video alone."""
+    own = project.path / "compose.project.yaml"
+    line = f"      NVIDIA_DRIVER_CAPABILITIES: {wanted}\n"
+    own.write_text(own.read_text().replace("    environment:\n", f"    environment:\n{line}"))
+    calls = len(with_gpu.calls())
+
+    compose(host=with_gpu.host).compose.run("app", ["true"], tty=False, remove=True)
+
+    [call] = with_gpu.calls()[calls:]
+    assert (call["visible"], call["capabilities"]) == ("all", wanted)
+
+
+def test_capabilities_in_an_override_take_compute_away(compose, with_gpu, project):
+    """What the doctor names, and the README advises against."""
+    device = "{driver: nvidia, device_ids: [all], capabilities: [gpu, video]}"
+    override = project.path / "compose.override.yaml"
+    override.write_text(
+        f"services: {{app: {{deploy: {{resources: {{reservations: {{devices: [{device}]}}}}}}}}}}"
+    )
+    calls = len(with_gpu.calls())
+
+    client = DockerClient(
+        host=with_gpu.host,
+        compose_project_directory=project.path,
+        compose_files=[project.path / "compose.yaml", override],
+    )
+    client.compose.run("app", ["true"], tty=False, remove=True)
+
+    assert with_gpu.calls()[calls:][-1]["capabilities"] == "video"
 
 
 def test_accelerator_cpu_asks_the_hook_for_nothing(compose, with_gpu):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import subprocess
@@ -12,8 +11,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from rich.console import Console
-from rich.table import Table
 
 from engines.engine import Engine
 from engines.gpu_engine import copy_image
@@ -21,7 +18,7 @@ from engines.mapped_engines import remapped_engine, rootless_engine
 from engines.steps import EngineError
 from tests.conftest import BakedProject
 from tests.support.engine import change_owner, give_up
-from tests.support.workers import report
+from tests.support.tables import report_table
 
 EVERYTHING = frozenset({"/code", "/cache", "HOME", "packages"})
 # Prints who runs, and which folders took a file.
@@ -96,15 +93,10 @@ HOSTS = {
 @pytest.fixture(scope="module")
 def rows(pytestconfig: pytest.Config) -> Iterator[list[tuple[str, ...]]]:
     """The rows of the table, which is shown when the file's tests are done."""
-    table = Table("host", "the folder's owner", "the script is", "its output is", "it may write", box=None)
     found: list[tuple[str, ...]] = []
     yield found
-    for row in found:
-        table.add_row(*row)
-    console = Console(width=150, record=True, file=io.StringIO())
-    console.print(table)
-    for line in console.export_text().splitlines():
-        report(pytestconfig, line.rstrip())
+    columns = ("host", "the folder's owner", "the script is", "its output is", "it may write")
+    report_table(pytestconfig, columns, found)
 
 
 @pytest.fixture(scope="module")

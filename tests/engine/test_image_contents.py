@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import BakedProject
+from tests.conftest import TEMPLATE, BakedProject
 
 
 @pytest.fixture(scope="module")
@@ -53,3 +53,18 @@ def test_the_scanner_looks_at_the_packages_of_the_image(project, commands):
     assert done.returncode == 0, done.stderr
     assert "No known vulnerabilities found" in done.stderr
     assert "capy-env-light" in done.stdout
+
+
+@pytest.mark.nightly
+def test_the_commands_of_the_security_page(built, tmp_path):
+    copy = BakedProject(Path(shutil.copytree(built.path, tmp_path / built.path.name, symlinks=True)))
+    page = (TEMPLATE / "SECURITY.md").read_text()
+    [block] = re.findall(r"(?ms)^## Check it yourself\n\n```sh\n(.*?)^```$", page)
+
+    done = [copy.run("sh", "-c", command) for command in block.splitlines()]
+
+    assert [run.returncode for run in done] == [0, 0, 0], [run.stderr for run in done]
+    assert "CapBnd:\t0000000000000000" in done[0].stdout
+    assert "NoNewPrivs:\t1" in done[0].stdout
+    assert json.loads(copy.read("sbom.json"))["components"]
+    assert "buildx.build.provenance" in copy.read("provenance.json")

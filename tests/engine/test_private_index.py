@@ -134,8 +134,8 @@ WAYS: dict[str, Callable[[Attempt, PackageIndex, Password], None]] = {
 }
 
 
-# The nastiest password with every way, the others once; pip.conf has the account in a URL.
-IN_MAKE_TEST = {*((way, NASTIEST) for way in WAYS), ("shell", "plain"), ("pip.conf", "e-mail")}
+# The nastiest password with every way, and the nastiest account in pip.conf, which has it in a URL.
+IN_MAKE_TEST = {*((way, NASTIEST) for way in WAYS), ("pip.conf", "e-mail")}
 
 
 @pytest.fixture
@@ -233,7 +233,14 @@ def in_a_container(tried: Attempt, way: str, password: Password) -> dict[str, li
     }
 
 
-@pytest.mark.parametrize("way", WAYS)
+# What names a login in another way than PYPI_ACCOUNT, and what the engine keeps of each build.
+WRONG_IN_MAKE_TEST = {"shell", "pip.conf", ".netrc", OLD}
+
+
+@pytest.mark.parametrize(
+    "way",
+    [pytest.param(way, marks=() if way in WRONG_IN_MAKE_TEST else pytest.mark.nightly) for way in WAYS],
+)
 def test_a_wrong_password_is_named_by_its_setting_and_is_not_printed(attempt, index, leaks, way):
     wrong = Password("corp", "wr0ng:p@ss/word-Kp5Gs3Xd", "Kp5Gs3Xd")
     tried = attempt(index.url)
@@ -304,7 +311,17 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES)
+# One of each: no login, another answer of the index, another server.
+MISTAKES_IN_MAKE_TEST = {"nothing is set", "the package is not there", "a mirror that does not answer"}
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        pytest.param(mistake, id=name, marks=() if name in MISTAKES_IN_MAKE_TEST else pytest.mark.nightly)
+        for name, mistake in MISTAKES.items()
+    ],
+)
 def test_a_mistake_is_one_line_that_names_the_setting(attempt, index, mistake):
     names = {"url": index.url, "root": index.root}
     tried = attempt(mistake.url.format(**names), private_packages=mistake.packages)
@@ -434,42 +451,39 @@ def test_a_file_that_the_container_s_user_may_not_read_is_named(attempt, index):
     assert "with-index: the file that NETRC names cannot be read by uid 7777" in done.stderr
 
 
-def test_it_works_beside_nvidia_s_own_pytorch_and_in_the_dev_image(ngc_image, pytorch, index, tmp_path):
+# In `make test` tests/devcontainer/test_devcontainer.py has the dev image of another environment.
+DEV_IMAGE = pytest.param(".devcontainer/compose.yaml", marks=pytest.mark.nightly, id="dev")
+
+
+@pytest.mark.parametrize("file", [pytest.param("compose.yaml", id="runtime"), DEV_IMAGE])
+def test_it_works_beside_nvidia_s_own_pytorch(ngc_image, index, tmp_path, file):
     """The environment whose steps differ from the others'."""
     answers = {
         "environment": "training-ngc",
         "private_index": index.url,
         "private_packages": "in-house-package",
     }
-    project = generate(tmp_path, project="capy-index", **answers)
-    pytorch.use_in(project)
+    project = empty(generate(tmp_path, project="capy-index", **answers))
     settings = {**GOOD, "ACCELERATOR": "cpu", "BASE_IMAGE": ngc_image}
-    files = ["compose.yaml", ".devcontainer/compose.yaml", "compose.override.yaml"]
-    dev = ["docker", "compose", *(word for file in files for word in ("--file", file)), "run", "--rm", "app"]
+    files = dict.fromkeys(["compose.yaml", file, "compose.override.yaml"])
+    compose = ["docker", "compose", *(word for name in files for word in ("--file", name))]
+    code = f"import torch; {WHICH}"  # torch: it is not the image of another test
 
-    runtime = project.run(*("docker", "compose", "run", "--rm", "app", "-c", WHICH), **settings)
-    tools = project.run(*dev, "sh", "-c", f"python -c '{WHICH}' && ruff --version", **settings)
+    built = project.run(*compose, "build", **settings)
+    done = project.run(*compose, "run", "--rm", "app", "python", "-c", code, **settings)
 
-    assert (runtime.returncode, runtime.stdout.split()[-1:]) == (0, ["1.0"]), runtime.stderr
-    assert (tools.returncode, "1.0" in tools.stdout.split()) == (0, True), tools.stderr
-    assert not PASSWORDS["plain"].is_in((runtime.stderr + tools.stderr).encode())
+    assert built.returncode == 0, built.stderr
+    assert (done.returncode, done.stdout.split()[-1:]) == (0, ["1.0"]), done.stderr
+    assert not PASSWORDS["plain"].is_in((built.stderr + done.stderr).encode())
 
 
 def test_python_3_10_reads_pyproject_toml_with_debian_s_own_package(attempt, index):
+    """In the stage `uv`, the first that asks the index; each later one is made of the same base."""
     tried = attempt(index.url, cuda="cu12-py310")
-    in_the_shell(tried, index, PASSWORDS["plain"])
+    in_a_plain_build(tried, index, PASSWORDS["plain"])
+    tried.arguments += ["--target", "uv"]
 
     assert tried.build().code == 0, tried.log
 
-    imported = [
-        "docker",
-        "run",
-        "--rm",
-        "--entrypoint",
-        "/usr/bin/python3",
-        IMAGE,
-        "-I",
-        "-c",
-        "import tomli",
-    ]
-    assert tried.project.run(*imported).returncode == 0
+    command = ["docker", "run", "--rm", "--entrypoint", "/usr/bin/python3", IMAGE, "-I", "-c", "import tomli"]
+    assert tried.project.run(*command).returncode == 0

@@ -219,10 +219,16 @@ def assert_every_picture_has_one_line(project: BakedProject, result: str) -> Non
     assert owners == {f"{UID}:{UID}"}
 
 
-@pytest.mark.nightly
-def test_the_project_s_own_tests_pass(project):
-    """In the dev container they run for `make test`, too: tests/devcontainer/test_matrix.py."""
-    done = project.run(*APP, "pytest")
+@pytest.mark.parametrize(
+    "which",
+    [
+        pytest.param("--ignore=tests/test_cluster.py", id="of training and export"),
+        pytest.param("tests/test_cluster.py", id="of Ray", marks=pytest.mark.nightly),
+    ],
+)
+def test_the_project_s_own_tests_pass(project, which):
+    """Those of every environment with PyTorch; test_ci.py runs the ones of `inference`."""
+    done = project.run(*APP, "pytest", which)
 
     assert done.returncode == 0, done.stdout
 
@@ -297,7 +303,7 @@ def test_a_training_goes_on_from_its_checkpoint_without_the_machine_that_had_it(
     assert job.process.wait(300) == 0, job.said()
     assert job.began_after()[0] == 0
     epoch = max(job.began_after())  # Ray shows the first one again when it says what it has lost
-    assert 3 <= epoch < 12
+    assert 5 <= epoch < 12  # whatever was printed was saved
     assert "epochs    12" in job.said()
     report(pytestconfig, f"ray: training lost its machine, went on after epoch {epoch}, {begun:.0f} s later")
     cluster.wait_for_machines()

@@ -63,12 +63,11 @@ COMBINATIONS = combinations()
 
 def each_answer_once() -> list[dict[str, str | bool]]:
     """Return a few combinations that have every answer to every question."""
-    seen: set[tuple[str, str | bool]] = set()
+    missing = {(name, answer) for name, answers in CHOICES.items() for answer in answers}
     found = []
-    for combination in COMBINATIONS:
-        if not seen.issuperset(combination.items()):
-            found.append(combination)
-            seen.update(combination.items())
+    while missing:
+        found.append(max(COMBINATIONS, key=lambda combination: len(missing & combination.items())))
+        missing -= found[-1].items()
     return found
 
 

@@ -11,11 +11,14 @@ ALWAYS = """
 .gitignore
 .pre-commit-config.yaml
 .vscode/launch.json
+AGENTS.md
 LICENSE
 README.md
 compose.guarded.yaml
+compose.project.yaml
 compose.yaml
 docker/Dockerfile
+docker/accelerator-cdi.yaml
 docker/accelerator-cpu.yaml
 docker/accelerator-nvidia.yaml
 docker/apt-packages.txt
@@ -31,6 +34,7 @@ docker/doctor/folders.py
 docker/doctor/gpu.py
 docker/doctor/installed.py
 docker/doctor/libraries.py
+docker/doctor/limits.py
 docker/doctor/missing_libraries.py
 docker/doctor/packages.py
 docker/doctor/processes.py
@@ -44,6 +48,10 @@ docker/doctor/torch_builds.py
 docker/doctor/version.py
 docker/entrypoint.sh
 docker/environment.json
+docker/hooks/pre-commit
+docker/machine.yaml
+docker/podman.yaml
+docker/proxies.txt
 docker/sync.sh
 docker/uv.py
 docker/uv.txt
@@ -59,8 +67,11 @@ compose.ray.local.yaml
 compose.ray.yaml
 docker/ray.yaml
 docker/ray-token.sh
+docker/slurm.sh
 docs/scale-out.md
+docs/slurm.md
 src/PACKAGE/cluster.py
+src/PACKAGE/stopping.py
 tests/test_cluster.py
 """
 
@@ -82,6 +93,7 @@ tests/test_edges.py
     ("environment", "training"): """
 src/PACKAGE/digits.py
 src/PACKAGE/files.py
+src/PACKAGE/stopping.py
 src/PACKAGE/training.py
 tests/test_digits.py
 tests/test_training.py
@@ -89,6 +101,7 @@ tests/test_training.py
     ("environment", "training-ngc"): """
 src/PACKAGE/digits.py
 src/PACKAGE/files.py
+src/PACKAGE/stopping.py
 src/PACKAGE/training.py
 tests/test_digits.py
 tests/test_training.py
@@ -96,6 +109,7 @@ tests/test_training.py
     ("environment", "full"): """
 src/PACKAGE/digits.py
 src/PACKAGE/files.py
+src/PACKAGE/stopping.py
 src/PACKAGE/training.py
 src/PACKAGE/exported.py
 src/PACKAGE/runtime.py
@@ -126,6 +140,7 @@ kubernetes/overlays/rayjob/networkpolicy.yaml
 kubernetes/overlays/rayjob/rayjob.yaml
 """,
     ("github_actions", True): """
+.github/dependabot.yml
 .github/workflows/ci.yaml
 """,
 }

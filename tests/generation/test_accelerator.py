@@ -54,6 +54,7 @@ class Machine:
     hook: bool = False  # NVIDIA's hook, which is all that an engine needs
     has_docker: bool = True
     script: str = ""  # a docker command of its own
+    others: tuple[tuple[str, str], ...] = ()  # further commands, and their scripts
 
     def programs(self) -> dict[str, str]:
         """Return the scripts that play this machine."""
@@ -62,12 +63,22 @@ class Machine:
             **({"docker": docker} if self.has_docker else {}),
             **({} if self.gpu is None else {"nvidia-smi": f"#!/bin/sh\nexit {int(not self.gpu)}\n"}),
             **({"nvidia-container-runtime-hook": "#!/bin/sh\n"} if self.hook else {}),
+            **dict(self.others),
         }
 
 
 NOT_ALLOWED = Machine(script="#!/bin/sh\necho 'permission denied while trying to connect' >&2\nexit 1\n")
-NO_COMPOSE = Machine(script="#!/bin/sh\n[ $1 = info ] && echo '{}'\n")
 DESKTOP = {**DOCKER_28, **RUNTIME, "OperatingSystem": "Docker Desktop"}
+# What Podman 5.4 says of itself, and what it tells a docker command that uses its socket.
+PODMAN_INFO = '{"host":{"arch":"amd64","buildahVersion":"1.39.3"},"version":{"Version":"5.4.2"}}'
+PODMAN_5 = {
+    "Runtimes": {"crun": {"path": "/usr/bin/crun"}, "krun": {"path": "/usr/bin/krun"}},
+    "CDISpecDirs": None,
+}
+EXTERNAL = (
+    '>>>> Executing external compose provider "/usr/%s".'
+    " Please see podman-compose(1) for how to disable this message. <<<<"
+)
 LAPTOP = Machine(DOCKER_28)
 GPU_MACHINE = Machine({**DOCKER_28, **RUNTIME}, gpu=True)
 ENGINE_IS_DOWN = Machine(None)
@@ -138,7 +149,12 @@ def detect(bake: Callable[..., BakedProject], tmp_path: Path) -> Callable[..., D
         pytest.param(
             Machine({**DOCKER_28, **RUNTIME}), "nvidia", id="an engine elsewhere, with NVIDIA's runtime"
         ),
-        pytest.param(Machine({**DOCKER_28, **DEVICES}, gpu=True), "nvidia", id="GPUs through CDI"),
+        pytest.param(Machine({**DOCKER_28, **DEVICES}, gpu=True), "cdi", id="GPUs through CDI"),
+        pytest.param(Machine({**DOCKER_28, **DEVICES}), "cdi", id="an engine elsewhere, with CDI"),
+        pytest.param(
+            Machine({**DOCKER_28, **RUNTIME, **DEVICES}, gpu=True), "nvidia", id="NVIDIA's runtime and CDI"
+        ),
+        pytest.param(Machine({**DOCKER_28, **DEVICES}, gpu=False), "cpu", id="CDI, but no GPU"),
         pytest.param(Machine(DOCKER_28, gpu=True, hook=True), "nvidia", id="NVIDIA's hook alone"),
         pytest.param(Machine({**DOCKER_28, **RUNTIME}, gpu=False), "cpu", id="NVIDIA's runtime, but no GPU"),
         pytest.param(Machine(DOCKER_28, gpu=False, hook=True), "cpu", id="the hook, but no GPU"),
@@ -151,6 +167,106 @@ def test_the_choice_is_right_for(detect, machine, accelerator):
 
     assert (done.code, done.env) == (0, f"ACCELERATOR={accelerator}\n")
     assert done.lines[-1] == f"write-env: wrote ACCELERATOR={accelerator} to .env"
+
+
+def podman(compose: str = "", gpu: bool | None = None, **others: str) -> Machine:
+    """Return a machine with Podman alone, and what answers `podman compose`."""
+    answer = f"echo '{EXTERNAL % compose}' >&2" if compose else "exit 125"
+    script = f"#!/bin/sh\ncase $1 in info) echo '{PODMAN_INFO}' ;; *) {answer} ;; esac\n"
+    return Machine(has_docker=False, gpu=gpu, others=(("podman", script), *others.items()))
+
+
+BUILD = "podman compose -f compose.yaml -f docker/podman.yaml build app"
+
+
+@pytest.mark.parametrize(
+    ("machine", "said"),
+    [
+        pytest.param(podman("libexec/docker/cli-plugins/docker-compose"), BUILD, id="with docker-compose"),
+        pytest.param(podman(), "Podman has no Compose", id="without any Compose"),
+        pytest.param(
+            podman("bin/podman-compose", **{"podman-compose": "#!/bin/sh\n"}), "", id="podman-compose"
+        ),
+        pytest.param(podman(**{"podman-compose": "#!/bin/sh\n"}), "", id="Podman 4.3 with podman-compose"),
+        pytest.param(
+            Machine(PODMAN_5), BUILD.replace("podman compose", "docker compose"), id="a docker command"
+        ),
+        pytest.param(
+            Machine(None, others=podman("docker-compose").others),
+            BUILD,
+            id="a docker command without an engine",
+        ),
+    ],
+)
+def test_podman_is_found_and_told_how_to_build(detect, machine, said):
+    done = detect(machine)
+
+    assert (done.code, done.env) == (0, "ACCELERATOR=cpu\n")
+    assert done.lines[-1] == "write-env: wrote ACCELERATOR=cpu to .env"
+    assert len(done.lines) == (2 if said else 1)
+    assert said in done.lines[0]
+
+
+def test_podman_without_a_cdi_file_of_the_gpu_is_told_how_to_make_one(detect):
+    done = detect(podman("bin/podman-compose", gpu=True, **{"podman-compose": "#!/bin/sh\n"}))
+
+    assert done.env == "ACCELERATOR=cpu\n"
+    assert "nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml" in done.lines[0]
+
+
+@pytest.mark.parametrize("name", ["nvidia.yaml", "nvidia.json", "other.yaml"])
+@pytest.mark.parametrize("place", [0, 1])
+def test_docker_26_is_believed_by_the_files_of_its_cdi(detect, tmp_path, name, place):
+    folders = [tmp_path / "etc/cdi", tmp_path / "run/cdi"]
+    folders[place].mkdir(parents=True)
+    (folders[place] / name).write_text(
+        "kind: nvidia.com/gpu\n" if "nvidia" in name else "kind: intel.com/gpu\n"
+    )
+
+    done = detect(Machine({**DOCKER_23, "CDISpecDirs": [str(folder) for folder in folders]}, gpu=True))
+
+    assert done.env == f"ACCELERATOR={'cdi' if 'nvidia' in name else 'cpu'}\n"
+
+
+@pytest.mark.parametrize("chosen", ["", "ACCELERATOR=cdi\n"], ids=["detected", "chosen before"])
+@pytest.mark.parametrize(
+    ("ids", "settings"),
+    [
+        ("all", "GPU_IDS=all"),
+        ("1", "GPU_IDS=1"),
+        ("GPU-4f2c", "GPU_IDS=GPU-4f2c"),
+        ("0,1", "GPU_IDS=0|SECOND_GPU=nvidia.com/gpu=1"),
+        ("3,GPU-4f2c,0", "GPU_IDS=3|SECOND_GPU=nvidia.com/gpu=GPU-4f2c|THIRD_GPU=nvidia.com/gpu=0"),
+        (
+            "0,1,2,3",
+            "GPU_IDS=0|SECOND_GPU=nvidia.com/gpu=1|THIRD_GPU=nvidia.com/gpu=2|FOURTH_GPU=nvidia.com/gpu=3",
+        ),
+    ],
+)
+def test_with_cdi_each_gpu_gets_a_setting(detect, ids, settings, chosen):
+    machine = Machine({**DOCKER_28, **DEVICES}, gpu=True)
+
+    done = detect(machine, f"USER_ID=1\nGPU_IDS={ids}\nSECOND_GPU=\n{chosen}")
+
+    lines = set(done.env.splitlines()) - {"SECOND_GPU="}
+    assert (done.code, lines) == (0, {"USER_ID=1", "ACCELERATOR=cdi", *settings.split("|")})
+    assert detect(machine, done.env) == Detection(0, [], done.env)
+
+
+def test_more_gpus_than_settings_are_refused_and_left_as_they_are(detect):
+    env = "ACCELERATOR=cdi\nGPU_IDS=0,1,2,3,4\n"
+
+    done = detect(LAPTOP, env)
+
+    assert (done.code, done.env) == (64, env)
+    assert len(done.lines) == 1
+    assert "GPU_IDS=all" in done.lines[0]
+
+
+def test_with_nvidia_s_runtime_gpu_ids_stay_as_they_are(detect):
+    done = detect(GPU_MACHINE, "GPU_IDS=0,1\n")
+
+    assert done.env == "GPU_IDS=0,1\nACCELERATOR=nvidia\n"
 
 
 def test_a_gpu_that_the_engine_cannot_use_is_spoken_of(detect):
@@ -171,6 +287,7 @@ def test_a_laptop_is_told_nothing_of_gpus(detect):
         pytest.param("ACCELERATOR=cpu\n", id="cpu"),
         pytest.param("ACCELERATOR=nvidia\n", id="nvidia"),
         pytest.param("ACCELERATOR=cpu", id="without a newline"),
+        pytest.param("ACCELERATOR=cdi\n", id="cdi"),
         pytest.param("GPU_IDS=1\nACCELERATOR=nvidia\nUSER_ID=\n", id="among other settings"),
     ],
 )
@@ -209,7 +326,7 @@ def test_an_unknown_choice_is_refused_in_one_line_and_left_for_its_owner(detect,
     assert (done.code, done.env) == (64, env)
     assert len(done.lines) == 1
     assert f"ACCELERATOR={choice} in .env" in done.lines[0]
-    assert "write nvidia or cpu" in done.lines[0]
+    assert "write nvidia, cdi or cpu" in done.lines[0]
 
 
 def test_escape_sequences_in_the_file_do_not_reach_the_terminal(detect):
@@ -226,7 +343,7 @@ def test_nothing_is_written_where_no_engine_can_be_asked(detect, machine, env):
 
     assert (done.code, done.env) == (0, env)
     assert len(done.lines) == 1
-    assert "no Docker Engine answers" in done.lines[0]
+    assert "neither Docker nor Podman answers" in done.lines[0]
     assert SCRIPT in done.lines[0]
 
 
@@ -246,11 +363,52 @@ def test_a_warning_of_an_engine_that_answers_is_no_refusal(detect):
     assert (done.code, done.env) == (0, "ACCELERATOR=cpu\n")
 
 
-def test_an_engine_without_compose_is_told(detect):
-    done = detect(NO_COMPOSE)
+@pytest.mark.parametrize(
+    "info", ["{}", '{"ClientInfo":{"Plugins":[{"Name":"compose"}]}}'], ids=["", "which the client lists"]
+)
+def test_an_engine_without_compose_is_told(detect, info):
+    """A client can list a plugin that it does not run: it is broken, or of another processor."""
+    done = detect(Machine(script=f"#!/bin/sh\n[ $1 = info ] && echo '{info}'\n"))
 
     assert (done.code, done.env) == (0, "ACCELERATOR=cpu\n")
-    assert "docker compose (version 2) is missing" in done.lines[0]
+    assert "docker compose does not run" in done.lines[0]
+    assert "install docker-compose-plugin" in done.lines[0]
+
+
+def with_compose(version: str, info: str = "{}") -> Machine:
+    """Return a machine whose `docker compose version --short` says so."""
+    return Machine(script=f"#!/bin/sh\ncase $1 in info) echo '{info}' ;; compose) echo {version} ;; esac\n")
+
+
+@pytest.mark.parametrize("version", ["2.2.3", "2.6.0", "v2.16.0", "2.14.2+azure-1", "2.9.0"])
+def test_a_compose_that_is_too_old_is_told_with_both_versions(detect, version):
+    done = detect(with_compose(version))
+
+    assert (done.code, done.env) == (0, "ACCELERATOR=cpu\n")
+    assert f"docker compose is version {version.removeprefix('v')}" in done.lines[0]
+    assert "2.17 or newer" in done.lines[0]
+    assert "docker-compose-plugin" in done.lines[0]
+
+
+@pytest.mark.parametrize(
+    "version",
+    ["2.17.3", "2.20.2+ds1-0ubuntu1~22.04.1", "2.26.1-4", "v2.29.1-desktop.1", "2.40.3", "5.0.0", "10.1.0"],
+)
+@pytest.mark.parametrize("info", ["{}", '{"ClientInfo":{"Plugins":[]}}'], ids=["", "which info lacks"])
+def test_a_compose_that_is_new_enough_costs_no_line(detect, version, info):
+    done = detect(with_compose(version, info))
+
+    assert done.lines == ["write-env: wrote ACCELERATOR=cpu to .env"]
+
+
+def test_a_settings_file_that_is_closed_is_no_refusal_of_the_engine(detect):
+    """After sudo ~/.docker may be root's; that the engine is down is another matter."""
+    closed = "WARNING: Error loading config file: open /home/me/.docker/config.json: permission denied"
+    down = "Cannot connect to the Docker daemon at unix:///var/run/docker.sock."
+
+    done = detect(Machine(script=f"#!/bin/sh\nprintf '%s\\n' '{closed}' '{down}' >&2\nexit 1\n"))
+
+    assert "neither Docker nor Podman answers" in done.lines[-1]
 
 
 @pytest.mark.parametrize(

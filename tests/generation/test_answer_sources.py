@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import TEMPLATE, use_cookiecutter_settings_of
+from tests.conftest import run_cookiecutter_here, use_cookiecutter_settings_of
 from tests.generation.conftest import contents
 
 PYTHON = "cycler.__init__.__globals__.os.system('touch pwned')"
@@ -62,13 +61,13 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("first")
     with pytest.MonkeyPatch.context() as patch:
         use_cookiecutter_settings_of(folder, patch)
-        assert run(folder, "--no-input", "notebook=yes").returncode == 0
+        assert run_cookiecutter_here(folder, "--no-input", "notebook=yes").returncode == 0
     return folder
 
 
 @pytest.mark.parametrize("answers", COMMAND_LINE.values(), ids=COMMAND_LINE)
 def test_a_hidden_answer_of_the_command_line_is_refused_and_leaves_nothing(here, answers):
-    done = run(here, "--no-input", *(f"{name}={value}" for name, value in answers.items()))
+    done = run_cookiecutter_here(here, "--no-input", *(f"{name}={value}" for name, value in answers.items()))
 
     assert_refused(done, here)
     assert len(done.stdout.splitlines()) == 1
@@ -81,7 +80,7 @@ def test_a_hostile_configuration_file_is_refused_and_leaves_nothing(here, tmp_pa
     (tmp_path / "hostile.yaml").write_text(json.dumps(settings))
 
     monkeypatch.setenv("COOKIECUTTER_CONFIG", f"{tmp_path}/hostile.yaml")
-    done = run(here, "--no-input")
+    done = run_cookiecutter_here(here, "--no-input")
 
     assert_refused(done, here)
 
@@ -110,13 +109,7 @@ def replayed(here: Path, first: Path, answers: dict[str, Any]) -> subprocess.Com
     replay["cookiecutter"].update(answers)
     spoiled = here.parents[2] / "spoiled.json"
     spoiled.write_text(json.dumps(replay))
-    return run(here, f"--replay-file={spoiled}")
-
-
-def run(folder: Path, option: str, *answers: str) -> subprocess.CompletedProcess[str]:
-    """Run the command that a user types, in `folder`."""
-    command = [sys.executable, "-m", "cookiecutter", option, str(TEMPLATE), *answers]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    return run_cookiecutter_here(here, f"--replay-file={spoiled}")
 
 
 def assert_refused(done: subprocess.CompletedProcess[str], here: Path) -> None:

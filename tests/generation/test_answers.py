@@ -12,7 +12,12 @@ import pytest
 from cookiecutter.exceptions import FailedHookException
 
 from capy_template.answers import package_name
-from tests.conftest import generate, run_cookiecutter, use_cookiecutter_settings_of
+from tests.conftest import (
+    generate,
+    run_cookiecutter,
+    run_cookiecutter_here,
+    use_cookiecutter_settings_of,
+)
 from tests.generation.conftest import CHOICES, contents
 
 HOSTILE = {
@@ -82,7 +87,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
 def test_a_name_that_cannot_work_is_refused_in_one_line_and_leaves_nothing(place, name):
     before = contents(place.around)
 
-    done = run_cookiecutter(place.folder, f"project={name}")
+    done = run_cookiecutter_here(place.folder, "--no-input", f"project={name}")
 
     assert done.returncode == 1
     assert one_line(done).startswith("project=")
@@ -130,7 +135,7 @@ def test_a_good_name_is_the_folder_and_the_package(place, name):
 def test_jinja_in_an_answer_is_refused_before_cookiecutter_executes_it(place, question, answer):
     before = contents(place.around)
 
-    done = run_cookiecutter(place.folder, f"{question}={answer}")
+    done = run_cookiecutter_here(place.folder, "--no-input", f"{question}={answer}")
 
     assert done.returncode == 1
     assert one_line(done).startswith("an answer cannot be used: it holds {{, {% or {#")
@@ -171,7 +176,7 @@ BAD_INDEXES = {
 def test_a_bad_private_index_is_refused_in_one_line_and_stands_nowhere(place, url, reason):
     before = contents(place.around)
 
-    done = run_cookiecutter(place.folder, f"private_index={url}")
+    done = run_cookiecutter_here(place.folder, "--no-input", f"private_index={url}")
 
     assert done.returncode == 1
     assert one_line(done).startswith("private_index cannot be used: it")
@@ -224,8 +229,11 @@ def test_a_private_index_is_explicit(bake, url, written):
 def test_a_bad_private_package_is_refused_in_one_line_and_leaves_nothing(place, packages, reason):
     before = contents(place.around)
 
-    done = run_cookiecutter(
-        place.folder, "private_index=http://pypi.example.com/simple", f"private_packages=good,{packages}"
+    done = run_cookiecutter_here(
+        place.folder,
+        "--no-input",
+        "private_index=http://pypi.example.com/simple",
+        f"private_packages=good,{packages}",
     )
 
     assert done.returncode == 1

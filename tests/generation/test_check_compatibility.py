@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import copy
+import re
 import sys
 from pathlib import Path
 
 import pytest
+import requests
 
 from capy_template.matrix import load
 from compatibility import check, full
 from compatibility.facts import TOGETHER
-from compatibility.index import CannotAsk, pip_settings, users_index
+from compatibility.index import CannotAsk, Index, pip_settings, users_index
 from tests.support.fake_index import LINUX, PADDING, FakeIndex, add_pinned, agreeing_with, served
 
 pytestmark = pytest.mark.usefixtures("nobodys_settings")
@@ -19,8 +21,9 @@ pytestmark = pytest.mark.usefixtures("nobodys_settings")
 
 @pytest.fixture
 def matrix(monkeypatch: pytest.MonkeyPatch) -> dict:
-    """The matrix with its first line alone, of which a test may change facts."""
+    """The matrix with its first line and the environment `full` alone; a test may change facts."""
     data = copy.deepcopy(load())
+    data["environments"] = {"full": data["environments"]["full"]}
     name = next(iter(data["lines"]))
     data["lines"] = {name: data["lines"][name]}
     monkeypatch.setattr(check, "load", lambda: data)
@@ -47,15 +50,31 @@ def changes(matrix: dict) -> dict[str, str]:
     return {item.fact: item.change for item in check.check(users_index(), matrix) if item.change}
 
 
-def test_an_index_that_has_every_line_is_found_to_agree(monkeypatch):
-    matrix = load()
+@pytest.fixture(scope="module")
+def findings() -> list[check.Finding]:
+    """What an index that has every line is found to say."""
+    with served(agreeing_with(load())) as fake:
+        return list(check.check(Index(fake.url, requests.Session()), load()))
 
-    with served(agreeing_with(matrix)) as fake:
-        monkeypatch.setenv("PIP_INDEX_URL", fake.url)
-        findings = list(check.check(users_index(), matrix))
 
+def test_an_index_that_has_every_line_is_found_to_agree(findings):
     assert {(item.line, item.fact): item.change for item in findings if item.change} == {}
-    assert {item.line for item in findings} == set(matrix["lines"])
+    assert {item.line for item in findings} == set(load()["lines"])
+
+
+def test_every_environment_of_every_line_is_asked_about_on_each_processor(findings):
+    asked = [item for item in findings if re.search(", (x86_64|aarch64)$", item.fact)]
+    cells = {(item.line, item.fact): item.value for item in asked}
+    refused = {cell for cell, value in cells.items() if value.startswith("refused: ")}
+    without = {cell for cell, value in cells.items() if value.startswith("without a GPU: ")}
+
+    assert len(cells) == 24
+    assert refused == {("cu12-py310", f"training-ngc, {machine}") for machine in ("x86_64", "aarch64")}
+    assert without == {
+        (line, f"{environment}, aarch64")
+        for line in ("cu12-py312", "cu12-py310")
+        for environment in ("inference", "training", "full")
+    }
 
 
 def test_every_package_of_the_matrix_is_asked_about(matrix, index):
@@ -67,7 +86,7 @@ def test_every_package_of_the_matrix_is_asked_about(matrix, index):
 def test_no_wheel_is_downloaded_whole(matrix, index):
     assert changes(matrix) == {}
 
-    assert 0 < index.sent < PADDING
+    assert 0 < max(index.sent.values()) < PADDING
 
 
 def test_a_version_that_vanished_is_named_with_its_line_and_fact(matrix, index, facts, capsys):
@@ -163,6 +182,64 @@ def test_a_moved_framework_is_found(matrix, index, facts, change, fact, complain
     found = changes(matrix)
 
     assert complaint in found[fact]
+
+
+def other_code(facts: dict, framework: str, machine: str, code: list[str]) -> dict:
+    """Return the change of an index whose wheel for a processor has code for other GPUs."""
+    fact = f"{framework}_architectures"
+    return {fact: {**facts[fact], machine: code}}
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+@pytest.mark.parametrize("framework", ["onnxruntime", "torch"])
+def test_code_for_other_gpus_is_found_for_each_processor(matrix, index, facts, framework, machine):
+    add_pinned(index, facts, **other_code(facts, framework, machine, ["9.0", "12.0a", "12.0+PTX"]))
+
+    found = changes(matrix)[f"{framework}_architectures"]
+
+    assert f"on {machine} " in found
+    assert found.endswith("has code for 9.0, 12.0+PTX, 12.0a")
+
+
+@pytest.mark.parametrize(("framework", "fact"), [("onnxruntime", "onnxruntime"), ("torch", "torch_cuda")])
+def test_a_build_for_a_gpu_that_arm_lost_is_found(matrix, index, facts, framework, fact):
+    for name in ("onnxruntime-gpu", "torch"):
+        kept = {file for file in index.wheels[name] if "aarch64" not in file}
+        index.wheels[name] = {file: index.wheels[name][file] for file in kept}
+    add_pinned(index, facts, **other_code(facts, framework, "aarch64", []))
+
+    found = changes(matrix)
+
+    assert "aarch64" in found[fact]
+    assert "aarch64" in found[f"{framework}_architectures"]
+
+
+def test_a_build_for_a_gpu_that_arm_got_is_found(matrix, index, facts):
+    (line,) = matrix["lines"].values()
+    for framework in ("onnxruntime", "torch"):
+        line[f"{framework}_architectures"]["value"] = {**facts[f"{framework}_architectures"], "aarch64": []}
+
+    found = changes(matrix)
+
+    assert "on aarch64 onnxruntime-gpu has code for" in found["onnxruntime_architectures"]
+    assert "torch was built for CUDA 13.0 on aarch64" in found["torch_cuda"]
+
+
+def test_a_newer_c_library_is_found(matrix, index, facts):
+    index.wheels["onnxruntime-gpu"].clear()
+    add_pinned(index, facts, glibc={**facts["glibc"], "aarch64": "2.38"})
+
+    assert changes(matrix)["glibc"] == "on aarch64 it is 2.38, for onnxruntime-gpu"
+
+
+def test_an_environment_that_cannot_be_resolved_on_one_processor_is_found(matrix, index, facts):
+    index.remove("onnx", "1.20")
+    index.add("onnx", "1.20", f"cp312-cp312-{LINUX}")
+
+    found = changes(matrix)
+
+    assert "full, x86_64" not in found
+    assert "onnx" in found["full, aarch64"]
 
 
 def test_a_second_cudnn_is_found(matrix, index, facts):

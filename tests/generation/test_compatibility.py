@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from capy_template.matrix import FRAMEWORKS, MATRIX, OPENCVS, chosen, load, unserved
-from compatibility import docs, facts
+from compatibility import docs, facts, gpus
 from compatibility.index import GLIBC_MINOR
 from tests.conftest import TEMPLATE, run_cookiecutter
 from tests.generation.conftest import contents
@@ -43,10 +43,12 @@ FAULTS: dict[str, Callable[[dict, dict], object]] = {
     "a range where a version is pinned": lambda matrix, line: line["onnxruntime"].update(value=">=1.30"),
     "a pin where a range is wanted": lambda matrix, line: line["numpy"].update(value="2.1.0"),
     "a CUDA with a minor": lambda matrix, line: line["cuda"].update(value="13.0"),
-    "an architecture in NVIDIA's other spelling": lambda matrix, line: line["torch_architectures"].update(
-        value=["sm_90"]
-    ),
-    "no architecture": lambda matrix, line: line["torch_architectures"].update(value=[]),
+    "an architecture in NVIDIA's other spelling": lambda matrix, line: line["torch_architectures"][
+        "value"
+    ].update(aarch64=["sm_90"]),
+    "no architecture": lambda matrix, line: line["torch_architectures"]["value"].update(x86_64=[]),
+    "a processor without its list": lambda matrix, line: line["torch_architectures"]["value"].pop("aarch64"),
+    "another processor": lambda matrix, line: line["glibc"]["value"].update(riscv64="2.39"),
     "no image, and no reason": lambda matrix, line: line["cudnn_image"].pop("why"),
     "an image of another kind": lambda matrix, line: line["cudnn_image"].update(value="ubuntu:24.04"),
     "an environment from nowhere in a line": lambda matrix, line: matrix["environments"]["full"].update(
@@ -193,21 +195,38 @@ def test_every_fact_of_the_matrix_is_on_the_page():
         ("8.9", ["9.0+PTX"], None),
         ("9.0", ["9.0+PTX"], "*"),
         ("10.0", ["9.0a", "12.0"], None),
+        ("8.7", ["8.0", "8.6"], None),
+        ("8.7", ["8.7"], ""),
+        ("8.7", ["8.0+PTX"], "*"),
     ],
 )
 def test_code_serves_a_gpu(gpu, architectures, served):
-    assert docs.code_for(gpu, architectures) == served
+    assert gpus.code_for(gpu, architectures) == served
 
 
 def test_a_framework_without_code_for_a_gpu_is_not_promised_for_it():
     line = {
-        "onnxruntime_architectures": {"value": ["7.5", "9.0+PTX"]},
-        "torch_architectures": {"value": ["7.5", "9.0"]},
+        "onnxruntime_architectures": {"value": {"x86_64": ["7.5", "9.0+PTX"], "aarch64": []}},
+        "torch_architectures": {"value": {"x86_64": ["7.5", "9.0"], "aarch64": ["9.0"]}},
     }
 
-    promised = [docs.served(line, gpu) for gpu in ("7.0", "7.5", "9.0", "12.0")]
+    promised = [gpus.served(line, gpu, "x86_64") for gpu in ("7.0", "7.5", "9.0", "12.0")]
+    on_arm = [gpus.served(line, gpu, "aarch64") for gpu in ("7.5", "9.0")]
 
     assert promised == ["none", "both", "ONNX Runtime*, PyTorch", "ONNX Runtime*"]
+    assert on_arm == ["none", "PyTorch"]
+
+
+def test_the_page_promises_an_arm_machine_what_its_packages_have_code_for():
+    """GH200 has no line of CUDA 12, a DGX Spark both frameworks, a T4G and Jetson Orin nothing."""
+    page = docs.PAGE.read_text().partition("### Arm")[2]
+    cells = {
+        row.split(" | ")[1]: row.strip("| ").split(" | ")[2:] for row in page.splitlines() if "| " in row
+    }
+
+    assert cells["GH200"] == cells["GB10 (DGX Spark)"] == ["both", "none", "none"]
+    assert cells["A100 in an Arm server"] == cells["GB200"] == ["PyTorch", "none", "none"]
+    assert cells["T4G"] == cells["Jetson Orin"] == ["none"] * 3
 
 
 def test_a_name_of_no_line_is_refused_in_one_line():

@@ -52,6 +52,32 @@ def test_the_next_steps_are_said(tmp_path):
     assert "docker compose run --rm app script.py" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("accelerator", "environment", "cost"),
+    [
+        ("nvidia", "inference", "2.6 GB, about 5 minutes"),
+        ("nvidia", "training-ngc", "10 GB, about 15 minutes"),
+        ("cpu", "inference", "0.3 GB, about 2 minutes"),
+    ],
+)
+def test_the_next_steps_are_three_commands_with_the_cost_of_the_first_build(
+    tmp_path, accelerator, environment, cost
+):
+    settings = tmp_path / "my-project" / ".env"
+    settings.parent.mkdir()
+    settings.write_text(f"ACCELERATOR={accelerator}\n")
+
+    done = run_cookiecutter(tmp_path, "-f", "-s", f"environment={environment}")
+
+    [commands] = re.findall(r"(?m)Next:\n((?:  .*\n)+)", done.stdout)
+    assert [line.split("#")[0].strip() for line in commands.splitlines()] == [
+        "cd my-project",
+        "docker compose run --rm app script.py",
+        "docker compose run --rm app doctor",
+    ]
+    assert f"builds the image first: {cost} at 100 Mbit/s\n" in commands
+
+
 def test_the_next_steps_name_only_files_that_exist(tmp_path):
     done = run_cookiecutter(tmp_path)
 

@@ -17,7 +17,7 @@ NOTES = "my own notes\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "killed"])
-@pytest.mark.parametrize("times", [5, pytest.param(25, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("times", [3, pytest.param(25, marks=pytest.mark.nightly)])
 def test_a_second_run_repairs_what_an_interrupted_one_left(tmp_path, number, times):
     begin = time.monotonic()
     whole = contents(generate(tmp_path / "whole").path)

@@ -1,4 +1,7 @@
-"""The READMEs in Japanese are in step with those in English: headings, commands, code, tables, links."""
+"""The READMEs in Japanese are in step with those in English: headings, commands, code, settings, links.
+
+Sentences are free: a Japanese README is written, not translated.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,8 @@ from tests.generation.conftest import COMBINATIONS, sentence
 
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 JAPANESE = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
-# what a translation keeps letter by letter
 CODE = re.compile(r"`[^`\n]+`")
+SETTING = re.compile(r"\b[A-Z][A-Z_]*[A-Z]\b")
 LINK = re.compile(r"\]\(([^)]+)\)|<(https?://[^>]+)>")
 
 
@@ -46,17 +49,17 @@ def test_they_have_the_same_commands(readmes):
     assert english == japanese
 
 
-def test_they_name_the_same_files_settings_and_messages(readmes):
-    english, japanese = (sorted(CODE.findall(FENCE.sub("", text))) for text in readmes)
+def test_they_name_the_same_settings(readmes):
+    english, japanese = (
+        {name for code in CODE.findall(text) for name in SETTING.findall(code)} for text in readmes
+    )
 
     assert english == japanese
 
 
-def test_they_have_the_same_tables_and_links(readmes):
-    rows = [len(re.findall(r"^\|", text, re.MULTILINE)) for text in readmes]
-    links = [sorted(a or b for a, b in LINK.findall(text) if "README" not in a) for text in readmes]
+def test_they_have_the_same_links(readmes):
+    links = [{a or b for a, b in LINK.findall(text) if "README" not in a} for text in readmes]
 
-    assert rows[0] == rows[1]
     assert links[0] == links[1]
 
 

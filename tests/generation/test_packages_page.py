@@ -51,6 +51,7 @@ def test_a_package_is_tried_in_every_line_and_its_library_is_named(index, capsys
     assert "agrees with `libzbar0`, 1.0 |" in said.out  # the older Ubuntu
 
 
+@pytest.mark.nightly
 def test_a_second_run_resolves_nothing(index, capsys, monkeypatch):
     index.add("new-package", "1.0")
     assert packages.main(["new-package"]) == 0

@@ -135,6 +135,27 @@ def test_a_generated_workflow_pins_what_ours_pin():
     assert theirs <= ours
 
 
+def test_dependabot_renews_the_actions_of_a_project_and_nothing_else(bake):
+    """A newer PyTorch or CUDA would break the versions that belong together."""
+    file = bake(github_actions=True).path / ".github/dependabot.yml"
+    schema = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.dependabot", file]
+    ecosystems = [update["package-ecosystem"] for update in yaml.safe_load(file.read_text())["updates"]]
+
+    assert lint(*schema)[0] == 0
+    assert lint(*ZIZMOR, file)[0] == 0
+    assert ecosystems == ["github-actions"]
+
+
+def test_the_file_for_coding_agents_is_short_and_names_files_that_exist(bake):
+    project = bake()
+    text = project.read("AGENTS.md")
+    named = set(re.findall(r"`([\w./-]+\.(?:txt|py|sh|toml|md|yaml|example))`", text))
+
+    assert len(text.splitlines()) <= 40
+    made_later = {"docker/checks.py"}
+    assert {name for name in named - made_later if not (project.path / name).exists()} == set()
+
+
 def test_release_notes_are_the_section_of_the_version():
     assert section(CHANGELOG, "0.10.0") == "- Two\n  lines.\n- More.\n"
     assert section(CHANGELOG, "0.1.0") == "- First.\n"

@@ -8,10 +8,14 @@ from tests.conftest import BakedProject
 
 # ${NAME:-default}: the only form that the template uses, so that an empty value is the default, too.
 REFERENCE = re.compile(r"\$\{([A-Z_]+):-([^}]*)\}")
+# NAME: without a value, below `environment:`; Compose hands it on if it is set.
+HANDED_ON = re.compile(r"(?m)^      ([A-Z_]+):$")
 SECRET = re.compile(r"(?m)^ +environment: ([A-Z_]+)$")
+PASSED_ON = re.compile(r"(?m)^ +([A-Za-z]+_(?:PROXY|proxy)):$")
 COMPOSE_FILES = (
     "compose.yaml",
     "compose.guarded.yaml",
+    "compose.project.yaml",
     "compose.ray*.yaml",
     "docker/*.yaml",
     ".devcontainer/compose.yaml",
@@ -21,8 +25,21 @@ COMPOSE_FILES = (
 def test_every_setting_of_the_compose_files_is_in_env_example_and_no_other(project):
     used = {name for text in compose_files(project).values() for name, _ in REFERENCE.findall(text)}
     used |= set(SECRET.findall(compose_files(project)["compose.yaml"]))
+    used |= set(HANDED_ON.findall(compose_files(project)["compose.yaml"]))
 
     assert set(dotenv(project)) == used
+
+
+def test_what_is_passed_on_without_a_default_is_named_in_env_example(project):
+    """An empty line for it would win over the settings of Docker's client."""
+    passed_on = set(PASSED_ON.findall(project.read("docker/machine.yaml")))
+
+    heading = project.read(".env.example").partition("\n\n")[0]
+
+    assert {"HTTP_PROXY", "https_proxy"} < passed_on
+    assert passed_on == set(project.read("docker/proxies.txt").splitlines()[1:])
+    assert passed_on <= set(re.findall(r"\w+_(?:PROXY|proxy)", heading))
+    assert not passed_on & set(dotenv(project))
 
 
 def test_every_setting_of_the_compose_files_has_a_default(project):
@@ -51,9 +68,10 @@ def test_every_setting_in_env_example_is_explained_above_it(project):
 
 
 def test_a_setting_reaches_the_compose_file(project):
-    resolved = substituted(project.read("compose.yaml"), {"ACCELERATOR": "cpu", "USER_ID": "1234"})
+    files = project.read("compose.yaml") + project.read("docker/machine.yaml")
+    resolved = substituted(files, {"ACCELERATOR": "cpu", "USER_ID": "1234"})
 
-    assert "file: docker/accelerator-cpu.yaml" in resolved
+    assert "file: accelerator-cpu.yaml" in resolved
     assert "USER_ID: 1234" in resolved
 
 

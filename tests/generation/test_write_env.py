@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from tests.conftest import BakedProject
+from tests.conftest import BakedProject, generate
 
 
 def number(project: BakedProject) -> str:
@@ -56,9 +56,9 @@ def test_without_an_engine_the_number_is_there_all_the_same(bake):
     project = bake()
     (project.path / ".env").unlink()
 
-    done = project.run("sh", "docker/write-env.sh")
+    done = project.run("sh", "docker/write-env.sh", TZ="")
 
-    assert "no Docker Engine answers" in done.stderr
+    assert "neither Docker nor Podman answers" in done.stderr
     assert re.fullmatch(r"CHECKOUT=-\d+\nBUILD_CACHE=[0-9a-f]{24}\n", project.read(".env"))
 
 
@@ -91,6 +91,52 @@ def test_only_its_owner_may_read_the_file_which_may_get_a_password(bake):
 
     assert made == 0o600
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+# What the client says where it may not read its folder: it lists Compose, and does not run it.
+HIDDEN = """#!/bin/sh
+case $1 in
+    info) echo '{"ClientInfo":{"Plugins":[{"Name":"compose"}]}}' ;;
+    *) echo 'unknown flag: --short' >&2; exit 125 ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("closed", [".docker", ".docker/cli-plugins"])
+@pytest.mark.parametrize("setting", ["HOME", "DOCKER_CONFIG"])
+def test_a_docker_folder_of_root_s_is_named_with_what_to_type(open_folder, closed, setting):
+    """After `sudo docker …` with the user's HOME; Compose seems to be missing then."""
+    project = generate(open_folder)
+    (project.path / ".env").unlink()
+    home, programs = open_folder / "home", open_folder / "programs"
+    for folder in (home / ".docker/cli-plugins", programs):
+        folder.mkdir(parents=True)
+    (programs / "docker").write_text(HIDDEN)
+    (programs / "docker").chmod(0o755)
+    (home / closed).chmod(0)
+    other = []  # root may read everything
+    if os.getuid() == 0:
+        os.chown(project.path, 1234, 1234)
+        other = ["setpriv", "--reuid=1234", "--regid=1234", "--clear-groups"]
+    settings = {"HOME": str(home), "DOCKER_CONFIG": str(home / ".docker")}
+    if setting == "HOME":
+        del settings["DOCKER_CONFIG"]
+
+    done = subprocess.run(
+        [*other, "sh", "docker/write-env.sh"],
+        cwd=project.path,
+        env={"PATH": f"{programs}:/usr/bin:/bin", **settings},
+        capture_output=True,
+        text=True,
+    )
+
+    (home / closed).chmod(0o700)
+    assert done.returncode == 0, done.stderr
+    said = done.stderr.splitlines()[0]
+    assert f"you may not read {home / closed}" in said
+    assert f'sudo chown -R "$(id -u)" {home / ".docker"}' in said
+    assert "install" not in done.stderr
+    assert "ACCELERATOR=cpu" in project.read(".env")
 
 
 @pytest.mark.parametrize("kind", ["a link", "a link to nothing", "a pipe", "a folder"])

@@ -21,7 +21,7 @@ import pytest
 from python_on_whales import DockerClient, DockerException
 
 from engines.base_image import Base, base_image
-from engines.engine import Engine, find_or_start, running, stop
+from engines.engine import BUILD_CACHE, Engine, find_or_start, running, shrink, stop
 from engines.steps import EngineError
 from tests.conftest import BakedProject, generate
 from tests.support.workers import CHECKOUT, ENGINE_USED, WORKER, image_of, report
@@ -41,7 +41,7 @@ IMAGES = (
 OURS = re.compile(
     r"capy-(test|index|copy|first|ci|dev|env-[a-z-]+?)(-devcontainer-[a-z]+|-guarded)?(-gw\d+)?(-\d+)?(-ray(-local)?)?_default"
 )
-BUILD_CACHE = "12GB"  # each run of the tests adds some 4 GB
+WHILE_UP = "20GB"  # of build cache; `make test` shrinks it, beside tests that use no engine
 INDEX = ("PYPI_ACCOUNT", "PYPI_PASSWORD", "PYPI_TRUSTED_HOST", "PUBLIC_INDEX_URL", "PIP_CONF", "NETRC")
 PROJECT_LABEL = "com.docker.compose.project"  # Compose gives it to each image that it builds
 FOLDER_LABEL = "com.docker.compose.project.working_dir"
@@ -86,9 +86,9 @@ def engine(pytestconfig: pytest.Config) -> Iterator[Engine]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Note whether an engine is up before any worker starts one."""
+    """Note whether an engine is up before any worker starts one, or whoever started pytest ends it."""
     if not WORKER:
-        config.stash[WAS_UP] = running_or_none() is not None
+        config.stash[WAS_UP] = "ENGINE_STAYS" in os.environ or running_or_none() is not None
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -107,7 +107,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         try:
             tidy()
             if found.private:
-                found.docker("buildx", "prune", "--force", "--max-used-space", BUILD_CACHE)
+                shrink(found, WHILE_UP if config.stash[WAS_UP] else BUILD_CACHE)
         finally:
             if found.private and not config.stash[WAS_UP]:
                 stop()

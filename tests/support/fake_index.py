@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import re
 import threading
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import MappingProxyType
 from typing import Any
 
-from capy_template.matrix import DISTRIBUTIONS, nvrtc
+from capy_template.matrix import DISTRIBUTIONS, MACHINES, nvrtc
+from tests.support.tiny_fatbin import tiny_fatbin
 
 LINUX = "manylinux_2_28_x86_64"
+LIBRARIES = {
+    "onnxruntime": "onnxruntime/capi/libonnxruntime_providers_cuda.so",
+    "torch": "torch/lib/libtorch_cuda.so",
+}
 # More than remotezip and uv read at once: whoever downloads all of it is noticed.
 PADDING = 2_000_000
 
@@ -30,7 +38,7 @@ class FakeIndex:
     broken: set[str] = field(default_factory=set)  # packages whose pages fail
     ranges: bool = True
     status: int = 200
-    sent: int = 0  # bytes of wheels
+    sent: Counter[str] = field(default_factory=Counter)  # bytes of each wheel
     port: int = 0
 
     @property
@@ -39,7 +47,13 @@ class FakeIndex:
         return f"http://127.0.0.1:{self.port}/simple/"
 
     def add(
-        self, name: str, version: str, tag: str = "py3-none-any", needs: Iterable[str] = (), **files: str
+        self,
+        name: str,
+        version: str,
+        tag: str = "py3-none-any",
+        needs: Iterable[str] = (),
+        binaries: Mapping[str, bytes] = MappingProxyType({}),
+        **files: str,
     ) -> None:
         """Put a wheel on the index; `files`: its contents by their paths, `__` for a slash."""
         python = f">=3.{tag[3:5]}" if tag.startswith("cp") else ">=3"
@@ -47,7 +61,8 @@ class FakeIndex:
         metadata = [f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nRequires-Python: {python}"]
         metadata += ["Provides-Extra: cuda\nProvides-Extra: cudnn"]
         metadata += [f"Requires-Dist: {need}" for need in needs]
-        contents = {path.replace("__", "/") + ".py": text for path, text in files.items()}
+        contents: dict[str, str | bytes] = {**binaries}
+        contents |= {path.replace("__", "/") + ".py": text for path, text in files.items()}
         contents[f"{base}.dist-info/WHEEL"] = f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n"
         contents[f"{base}.dist-info/METADATA"] = "\n".join(metadata) + "\n"
         contents[f"{base}.dist-info/RECORD"] = ""
@@ -92,35 +107,47 @@ def agreeing_with(matrix: dict[str, Any]) -> FakeIndex:
     return index
 
 
-def add_pinned(index: FakeIndex, facts: dict[str, Any], **changes: str) -> None:
+def add_pinned(index: FakeIndex, facts: dict[str, Any], **changes: Any) -> None:
     """Put the pinned packages of a line on the index; `changes`: facts that are other ones there."""
     major, cudnn = facts["cuda"], facts["torch_cudnn"]
     said = {**facts, "onnxruntime_cuda": f"{major}.0", "extra": f"nvidia-cudnn-cu{major}", **changes}
     index.add(f"nvidia-cudnn-cu{major}", cudnn)
     index.add(f"nvidia-cuda-nvrtc-cu{major}", f"{major}.0.1")
     index.add(nvrtc(facts).partition("==")[0], f"{facts['torch_cuda']}.1")
-    wanted = said.get("cuda_extra", f"nvidia-cuda-nvrtc-cu{major}~={major}.0")
-    extras = [f"{wanted}; extra == 'cuda'"]
-    extras += [f"{said['extra']}~={facts['cudnn']}.0; extra == 'cudnn'"]
+    said.setdefault("cuda_extra", f"nvidia-cuda-nvrtc-cu{major}~={major}.0")
     index.add("torchaudio", facts["torchaudio"])
     lowest, highest = (int(facts[name].split(".")[1]) for name in ("lowest_python", "highest_python"))
-    for minor in range(lowest, highest + 1):
-        tag = f"cp3{minor}-cp3{minor}-{LINUX}"
+    for minor, machine in itertools.product(range(lowest, highest + 1), MACHINES):
+        add_wheels(index, facts, said, f"cp3{minor}-cp3{minor}", machine)
+
+
+def add_wheels(
+    index: FakeIndex, facts: dict[str, Any], said: dict[str, Any], python: str, machine: str
+) -> None:
+    """Put the wheels of the frameworks for one Python and one processor on the index."""
+    code = {name: said[f"{name}_architectures"][machine] for name in LIBRARIES}
+    libraries = {name: {path: b"\x7fELF" + tiny_fatbin(code[name])} for name, path in LIBRARIES.items()}
+    tag = f"{python}-manylinux_{said['glibc'][machine].replace('.', '_')}_{machine}"
+    major, cudnn = facts["cuda"], facts["torch_cudnn"]
+    extras = [f"{said['cuda_extra']}; extra == 'cuda'"]
+    extras += [f"{said['extra']}~={facts['cudnn']}.0; extra == 'cudnn'"]
+    if code["onnxruntime"]:
         about = f"package_name = 'onnxruntime-gpu'\ncuda_version = '{said['onnxruntime_cuda']}'\n"
         index.add(
             "onnxruntime-gpu",
             facts["onnxruntime"],
             tag,
             extras,
+            libraries["onnxruntime"],
             onnxruntime__capi__build_and_package_info=about,
         )
-        index.add("onnxruntime", facts["onnxruntime"], tag)
-        about = f"from typing import Optional\n\ncuda: Optional[str] = '{said['torch_cuda']}'\n"
-        needs = said.get("torch_needs", f"nvidia-cudnn-cu{major}=={cudnn}")
-        index.add("torch", facts["torch"], tag, [needs], torch__version=about)
-        index.add(
-            "torchvision", facts["torchvision"], tag, [f"torch=={said.get('vision_for', facts['torch'])}"]
-        )
+    index.add("onnxruntime", facts["onnxruntime"], tag)
+    cuda = repr(said["torch_cuda"]) if code["torch"] else None
+    about = f"from typing import Optional\n\ncuda: Optional[str] = {cuda}\n"
+    needs = [said.get("torch_needs", f"nvidia-cudnn-cu{major}=={cudnn}")] if code["torch"] else []
+    binaries = libraries["torch"] if code["torch"] else {}
+    index.add("torch", facts["torch"], tag, needs, binaries, torch__version=about)
+    index.add("torchvision", facts["torchvision"], tag, [f"torch=={said.get('vision_for', facts['torch'])}"])
 
 
 @contextmanager
@@ -148,13 +175,13 @@ def served(index: FakeIndex) -> Iterator[FakeIndex]:
             asked = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
             if not asked or not index.ranges:
                 self.reply(200, data, {"Accept-Ranges": "bytes" if index.ranges else "none"})
-                index.sent += len(data) * (self.command == "GET")
+                index.sent[self.path] += len(data) * (self.command == "GET")
                 return
             first, last = asked.groups()
             begin = int(first) if first else max(0, len(data) - int(last))
             end = min(int(last), len(data) - 1) if first and last else len(data) - 1
             part = {"Content-Range": f"bytes {begin}-{end}/{len(data)}", "Accept-Ranges": "bytes"}
-            index.sent += end + 1 - begin
+            index.sent[self.path] += end + 1 - begin
             self.reply(206, data[begin : end + 1], part)
 
         def reply(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:

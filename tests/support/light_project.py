@@ -17,9 +17,10 @@ SCRIPT = "import pathlib; pathlib.Path('made').write_text('by script.py')\n"
 
 
 def empty(project: BakedProject) -> BakedProject:
-    """Leave a project nothing to install but its private packages; its doctor has nothing to compare then.
+    """Leave a project, and its dev container, nothing to install but its private packages.
 
-    It is built for ACCELERATOR=cpu, and reaches servers on this machine's loopback.
+    Its doctor has nothing to compare then. It is built for ACCELERATOR=cpu, and reaches servers on
+    this machine's loopback.
     """
     path = project.path / "pyproject.toml"
     text = path.read_text()
@@ -28,6 +29,7 @@ def empty(project: BakedProject) -> BakedProject:
     after = rest.partition("\n]")[2]
     text = f"{before}dependencies = {json.dumps(private)}{after}"
     text = re.sub(r"^(nvidia|cpu|test) = \[.*\]$", r"\1 = []", text, flags=re.MULTILINE)
+    text = re.sub(r'(?m)^(dev = \[\n  \{ include-group = "test" \},\n)(.*\n)*?\]$', r"\1]", text)
     assert found
     path.write_text(text)
     facts = project.path / "docker/environment.json"

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +29,8 @@ from tests.support.workers import CHECKOUT, image_of, report
 
 INDEX = "https://download.pytorch.org/whl/cpu"
 STAND_IN_VERSION, STAND_IN_VISION = "2.13.0", "0.28.0"
+# The last PyTorch that the public index has for a CPU on Arm.
+ARM_VERSION, ARM_VISION = "2.10.0", "0.25.0"
 # One address in every run and worker: it is in uv.lock, so another one would be another build.
 ADDRESS = ("127.84.111.99", 8084)
 # What compose needs to build and to run beside a server on this machine's loopback.
@@ -46,6 +49,7 @@ class PyTorch:
 
     index: str
     version: str = ""
+    vision: str = ""
 
     def use_in(self, project: BakedProject) -> None:
         """Point the index of the project, by its name, at this one, and pin what it has."""
@@ -55,7 +59,7 @@ class PyTorch:
         text = path.read_text()
         before, extra, rest = text.partition("\ncpu = [")
         if INDEX in text:
-            for name, version in (("torch", self.version), ("torchvision", STAND_IN_VISION)):
+            for name, version in (("torch", self.version), ("torchvision", self.vision)):
                 rest = re.sub(rf'"{name}==[\d.]+', f'"{name}=={version}', rest)
             rest = rest.replace(INDEX, self.index)
         path.write_text(before + extra + rest)
@@ -77,9 +81,8 @@ def pytorch(engine: Engine, pytestconfig: pytest.Config) -> Iterator[PyTorch]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         wheel = cpu_wheel(folder / "torch", pytestconfig)
         (folder / "torchvision").mkdir(exist_ok=True)
-        write_wheel(
-            folder / "torchvision", "torchvision", f"{STAND_IN_VISION}+cpu", f"torch=={STAND_IN_VERSION}"
-        )
+        for version, torch in ((STAND_IN_VISION, STAND_IN_VERSION), (ARM_VISION, ARM_VERSION)):
+            write_wheel(folder / "torchvision", "torchvision", f"{version}+cpu", f"torch=={torch}")
     report(pytestconfig, f"STAND-IN: every line has {wheel.name}, not its own PyTorch from {INDEX}: {why}")
     report(
         pytestconfig, "STAND-IN: torchvision+cpu is an empty package, which shows only where it comes from"
@@ -87,7 +90,7 @@ def pytorch(engine: Engine, pytestconfig: pytest.Config) -> Iterator[PyTorch]:
     handler = partial(Quiet, directory=str(folder))
     with Shared(ADDRESS, handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield PyTorch("http://{}:{}".format(*ADDRESS), STAND_IN_VERSION)
+        yield PyTorch("http://{}:{}".format(*ADDRESS), STAND_IN_VERSION, STAND_IN_VISION)
         server.shutdown()
 
 
@@ -113,22 +116,52 @@ def lock(project: BakedProject) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def cpu_wheel(folder: Path, config: pytest.Config) -> Path:
+def cpu_wheel(
+    folder: Path, config: pytest.Config, version: str = f"{STAND_IN_VERSION}+cpu", machine: str = "x86_64"
+) -> Path:
     """Return the CPU build of PyTorch as a wheel in `folder`, downloaded once.
 
-    For the Python of this Debian, since the stand-in for the base image is the same release.
+    For the Python of this Debian, since the stand-in for the base image is the same release. A lock is for
+    both processors, so there is a wheel for the other one, too, with nothing in it.
     """
     asked = [shutil.which("python3", path="/usr/bin") or sys.executable, "-c"]
     asked += ["import sys; print(*sys.version_info[:2], sep='.')"]
     python = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
-    name = f"torch-{STAND_IN_VERSION}+cpu-cp{python.replace('.', '')}-*.whl"
+    name = f"torch-{version}-cp{python.replace('.', '')}-*_{machine}.whl"
     if not any(folder.glob(name)):
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder)]
-        pip += ["--only-binary=:all:", "--python-version", python, "--platform", "manylinux_2_28_x86_64"]
-        done = subprocess.run([*pip, f"torch=={STAND_IN_VERSION}"], capture_output=True, text=True)
+        pip += ["--only-binary=:all:", "--python-version", python, "--platform", f"manylinux_2_28_{machine}"]
+        public = version.removesuffix("+cpu")
+        done = subprocess.run([*pip, f"torch=={public}"], capture_output=True, text=True)
         if done.returncode or not any(folder.glob(name)):
             give_up(config, f"NO PYTORCH: neither {INDEX} nor pip has its CPU build: {done.stderr[-300:]}")
-    return next(folder.glob(name))
+    wheel = next(folder.glob(name))
+    (other,) = {"x86_64", "aarch64"} - {machine}
+    write_empty_wheel(wheel, wheel.with_name(wheel.name.replace(machine, other)))
+    return wheel
+
+
+def write_empty_wheel(wheel: Path, path: Path) -> None:
+    """Write a wheel with the metadata of another one, and nothing else."""
+    with zipfile.ZipFile(wheel) as source, zipfile.ZipFile(path, "w") as archive:
+        for name in source.namelist():
+            if match := re.fullmatch(r"([^/]+\.dist-info)/(METADATA|WHEEL)", name):
+                info = match[1]
+                archive.writestr(zipfile.ZipInfo(name), source.read(name))
+        archive.writestr(zipfile.ZipInfo(f"{info}/RECORD"), "")
+
+
+@pytest.fixture(scope="session")
+def arm_pytorch(pytorch: PyTorch, pytestconfig: pytest.Config) -> PyTorch:
+    """PyTorch for a CPU on Arm: what its own index has, or the public index's last one."""
+    if not pytorch.version:
+        return pytorch
+    folder = cache() / "pytorch-index" / "torch"
+    with (cache() / "pytorch-index.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        wheel = cpu_wheel(folder, pytestconfig, ARM_VERSION, "aarch64")
+    report(pytestconfig, f"STAND-IN: on Arm every line has {wheel.name}, not its own PyTorch from {INDEX}")
+    return PyTorch(pytorch.index, ARM_VERSION, ARM_VISION)
 
 
 @pytest.fixture(scope="session")
@@ -162,9 +195,10 @@ def recipe(name: str) -> str:
     return Path(__file__).with_name(f"{name}.Dockerfile").read_text()
 
 
-def build_image(text: str, name: str, *arguments: str, network: str = "default") -> str:
+def build_image(text: str, name: str, *arguments: str, network: str = "default", platform: str = "") -> str:
     """Build the image `name` from the text of a Dockerfile, without a context; return its name."""
     command = ["docker", "build", "--tag", name, "--network", network]
+    command += ["--platform", platform] if platform else []
     command += [word for argument in arguments for word in ("--build-arg", argument)]
     if bundle := os.environ.get("CA_BUNDLE"):
         command += ["--secret", f"id=ca,src={bundle}"]

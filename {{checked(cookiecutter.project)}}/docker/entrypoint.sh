@@ -14,7 +14,8 @@ trap 'exit 143' TERM
 case :$PATH: in *:/opt/venv/bin:*) path=$PATH ;; *) path=/opt/venv/bin:$PATH ;; esac
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 
-die() { printf 'entrypoint: %s' "$2" | LC_ALL=C /usr/bin/tr '\000-\037\177' ' ' >&2; echo >&2; exit "$1"; }
+say() { printf 'entrypoint: %s' "$1" | LC_ALL=C /usr/bin/tr '\000-\037\177' ' ' >&2; echo >&2; }
+die() { say "$2"; exit "$1"; }
 
 check_id() {  # gosu knows ids up to 2^31-1
     case $2 in
@@ -51,7 +52,7 @@ choose_ids() {  # sets uid and gid: USER_ID and GROUP_ID, else the owner of /cod
     case ${owner% *} in
         0) uid=0 ;;
         65534) echo 'entrypoint: this engine cannot act as the owner of /code, so your files can be read at most.' \
-            'Rootless: the folder is not yours. userns-remap: write userns_mode: host into compose.override.yaml (README.md)' >&2 ;;
+            'Rootless: the folder is not yours. userns-remap: write userns_mode: host into compose.project.yaml (README.md)' >&2 ;;
     esac
 }
 
@@ -121,6 +122,7 @@ refuse_planted() {  # symlinks that code in an earlier container may have left i
     esac
     # compose.guarded.yaml mounts itself and outputs/, which must be its neighbour
     [ "${OWNER_FROM:-}" ] || return 0
+    # shellcheck disable=SC2015  # any of the three refuses
     mounted /code/compose.guarded.yaml && guarded=$source && mounted "$OWNER_FROM" \
         && [ "$source" = "${guarded%/*}/outputs" ] \
         || die 64 "outputs is no folder of this project's own, and could lead anywhere. Replace it by a folder: rm outputs && mkdir outputs"
@@ -144,18 +146,51 @@ write_lock() {  # the lock file of the image's build, for a project without one:
     /usr/bin/rm -f "$new"
 }
 
+check_zone() {  # the C library takes a zone that it does not find for UTC
+    case ${TZ:-} in
+        */*)
+            [ -e "/usr/share/zoneinfo/${TZ#:}" ] || say "TZ=$TZ is not known in this image, so times are UTC; take a name of /usr/share/zoneinfo (older names, such as US/Pacific: add tzdata-legacy to docker/apt-packages.txt and rebuild)"
+            ;;
+    esac
+}
+
+add_repository() {  # for `pre-commit run`, which asks git for the files, and where git finds no repository from here
+    case "${1:-} ${2:-}" in 'pre-commit run') ;; *) return 0 ;; esac
+    [ -x /usr/bin/git ] && ! /usr/bin/git rev-parse --git-dir >/dev/null 2>&1 || return 0
+    say 'git finds no repository in the container, so pre-commit checks all files but those in .gitignore'
+    unset GIT_INDEX_FILE
+    GIT_DIR=$(/usr/bin/mktemp -d)
+    export GIT_DIR GIT_WORK_TREE="$PWD"
+    /usr/bin/git init --quiet && /usr/bin/git add --all
+}
+
 # tini passes signals on, which as root it could not, and reaps what was left behind; `docker exec` has one already.
 # with-network ends with what it is given: no process of its own.
 # shellcheck source=/dev/null
 start() {
+    # Backspace takes a whole character; the engine's terminals begin with bytes.
+    [ ! -t 0 ] || /usr/bin/stty iutf8 2>/dev/null || true
     [ $$ != 1 ] || set -- /usr/bin/tini -- "$@"
     [ -z "$spent" ] || set -- /usr/bin/setpriv --bounding-set=-all --inh-caps=-all -- "$@"
     . /usr/local/bin/with-network
 }
 
+# Many engines give 1024 open files, and a data loader keeps one for each batch that it holds.
+# shellcheck disable=SC3045  # dash has -S and -H
+more_files() {
+    case $(ulimit -Sn) in
+        ? | ?? | ??? | ????) ulimit -Sn 65536 2>/dev/null || ulimit -Sn "$(ulimit -Hn)" ;;
+    esac
+}
+
 run() {
     PATH=$path
-    [ $# -gt 0 ] || start bash
+    if [ $# = 0 ]; then
+        # `docker compose up` gives neither; bash would end at once, without a word
+        [ ! /dev/stdin -ef /dev/null ] \
+            || die 64 'no command and no terminal. A shell: docker compose run --rm app. A container that waits: docker compose run --detach --name NAME app sleep infinity'
+        start bash
+    fi
     case $1 in -*) start python "$@" ;; esac
     if [ -f "$1" ]; then
         case $1 in *.py | *.pyz) start python "$@" ;; esac
@@ -186,5 +221,8 @@ else
     settle
 fi
 unset CACHE_FROM
+more_files
 [ -e uv.lock ] || [ "$PWD" != /code ] || write_lock
+check_zone
+add_repository "$@"
 run "$@"

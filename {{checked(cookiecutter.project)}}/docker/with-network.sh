@@ -2,6 +2,7 @@
 # with-network COMMAND…: COMMAND knows the network that it runs in. Containers start with it, and uv does.
 #   secret ca (CA_BUNDLE in .env)  more certificates to trust, where a proxy opens TLS
 #   PUBLIC_INDEX_URL               a mirror of the public package index
+#   HTTP_PROXY, http_proxy, …      the way out, in upper and in lower case: a program reads one of them or the other
 # Without them it only runs COMMAND. uv and pip do not ask the system's store, so the variables that they read are set.
 set -eu
 
@@ -34,4 +35,21 @@ case ${PUBLIC_INDEX_URL:-} in
         exit 64
         ;;
 esac
+
+found=''
+for name in HTTP_PROXY:http_proxy HTTPS_PROXY:https_proxy ALL_PROXY:all_proxy NO_PROXY:no_proxy; do
+    eval "either=\${${name#*:}:-\${${name%:*}:-}}"
+    # shellcheck disable=SC2154
+    [ -n "$either" ] || continue
+    found=yes
+    eval "export ${name%:*}=\"\${${name%:*}:-\$either}\" ${name#*:}=\"\${${name#*:}:-\$either}\""
+done
+if [ "$found" ]; then  # not what runs in this container, and not the head of the Ray cluster
+    direct=${RAY_API_SERVER_ADDRESS:-//localhost}
+    direct=${direct#*//}
+    for direct in localhost 127.0.0.1 "${direct%:*}"; do
+        case ,${no_proxy:-}, in *",$direct,"* | ',*,') ;; *) no_proxy=${no_proxy:+$no_proxy,}$direct ;; esac
+    done
+    export no_proxy NO_PROXY="$no_proxy"
+fi
 exec "$@"

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import platform
 import shutil
 import sys
 from collections.abc import Iterable
@@ -43,11 +44,19 @@ FULL = {
     "frameworks": {
         "onnxruntime": {
             "version": "1.31.1",
-            "architectures": ["7.5", "8.0", "8.6", "8.9", "9.0a", "12.0a"],
+            "architectures": {
+                "x86_64": ["7.5", "8.0", "8.6", "8.9", "9.0a", "12.0a"],
+                "aarch64": ["8.9", "9.0a", "12.0a", "12.1a"],
+            },
             "lazy_libraries": ["libcudnn.so.9", "libcufft.so.12"],
         },
-        "torch": {"version": "2.14.1", "architectures": ["7.5", "12.0", "12.0+PTX"], "lazy_libraries": []},
+        "torch": {
+            "version": "2.14.1",
+            "architectures": {"x86_64": ["7.5", "12.0", "12.0+PTX"], "aarch64": ["8.0", "9.0", "12.0"]},
+            "lazy_libraries": [],
+        },
     },
+    "lines_with_cuda": {"x86_64": ["cu13-py312", "cu12-py312"], "aarch64": ["cu13-py312"]},
 }
 # What a build runs.
 BUILD_CHECKS = ["python", "packages", "cuda-major", "libraries", "cudnn", "cuda-builds", "torch-builds"]
@@ -78,6 +87,7 @@ class Machine:
         monkeypatch.setattr(shared_objects, "SYSTEM_FOLDERS", ())
         monkeypatch.setattr(system_packages, "OS_RELEASE", root / "os-release")
         self.release("debian", "12")
+        self.processor("x86_64")
         monkeypatch.setattr(shared_objects, "VENV", root)
         monkeypatch.chdir(root)
         self.tool("ldconfig", "true")
@@ -151,6 +161,9 @@ class Machine:
         # a new LD_LIBRARY_PATH counts for the processes that the doctor starts
         self.monkeypatch.setenv("LD_LIBRARY_PATH", ":".join(str(lib.parent) for lib in libraries))
         self.prints("ldd", f"\tlibcudart.so.13 => {self.site}/nvidia/cu13/lib/libcudart.so.13 (0x1)\n")
+
+    def processor(self, name: str) -> None:
+        self.monkeypatch.setattr(platform, "machine", lambda: name)
 
     def gpu(self, driver="580.95.05", capability="9.0", name="NVIDIA H100") -> None:
         (self.root / "dev/nvidiactl").touch()

@@ -109,6 +109,22 @@ def test_a_read_only_folder_is_named_as_such(machine, folders, monkeypatch):
     assert "it is on a read-only file system" in machine.problems("folders")
 
 
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("code", '--bind "$PWD":/code'),
+        ("cache", '--bind "$PWD/.cache":/cache'),
+        ("environment", "--writable-tmpfs"),
+    ],
+)
+def test_apptainer_s_own_option_is_named_there(machine, folders, monkeypatch, name, advice):
+    """Where the whole image is read-only, and nothing can be mounted from compose.yaml."""
+    monkeypatch.setenv("APPTAINER_CONTAINER", "/home/user/my-project.sif")
+    refuse(monkeypatch, folders[name], EROFS)
+
+    assert f"apptainer run {advice}" in machine.problems("folders")
+
+
 def test_a_folder_that_does_not_exist_is_named(machine, folders):
     folders["cache"].rmdir()
 

@@ -1,12 +1,13 @@
 """The checks of GPU, driver and kernels; no GPU needed."""
 
 import itertools
+import re
 
 import pytest
 from doctor import gpu
 
 from capy_template.matrix import load
-from compatibility import docs
+from compatibility import gpus
 
 
 @pytest.mark.parametrize("check", ["cuda-major", "libraries", "cudnn", "gpu", "driver", "kernels"])
@@ -37,6 +38,14 @@ def test_a_reservation_without_a_gpu_is_named(machine, monkeypatch):
 
 def test_no_reservation_is_named(machine):
     assert "none was asked for" in machine.problems("gpu")
+
+
+@pytest.mark.parametrize("visible", ["", "all"])
+def test_who_gets_no_gpu_from_podman_is_told_of_the_detection(machine, monkeypatch, visible):
+    """There `driver: nvidia` by docker-compose gives no GPU and no error."""
+    monkeypatch.setenv("NVIDIA_VISIBLE_DEVICES", visible)
+
+    assert "on Podman remove ACCELERATOR from .env, then: sh docker/write-env.sh" in machine.problems("gpu")
 
 
 @pytest.mark.parametrize("driver", ["580.65.06", "580.105", "1000.1"])
@@ -91,6 +100,10 @@ def test_without_a_gpu_the_driver_is_skipped(machine):
         ("12.0+PTX", "10.0", False),
         ("9.0", "10.0", False),
         ("7.5", "7.0", False),
+        ("8.0", "8.7", False),  # Jetson Orin
+        ("8.7", "8.7", True),
+        ("8.0+PTX", "8.7", True),
+        ("12.0", "12.1", True),
     ],
 )
 def test_an_architecture_runs_on_its_gpus(architecture, capability, right):
@@ -109,18 +122,19 @@ def test_a_gpu_with_kernels_is_fine(machine):
 
 def test_the_page_on_compatibility_and_the_doctor_say_the_same_of_every_gpu():
     lines = load()["lines"].values()
-    built = [line[f"{name}_architectures"]["value"] for line in lines for name in docs.FRAMEWORKS]
+    known = [line[f"{name}_architectures"]["value"] for line in lines for name in gpus.FRAMEWORKS]
+    built = [architectures for of_machine in known for architectures in of_machine.values()]
 
-    for capability, architectures in itertools.product(docs.GPUS, built):
+    for capability, architectures in itertools.product(gpus.GPUS["x86_64"] | gpus.GPUS["aarch64"], built):
         supported = any(gpu.supports(architecture, capability) for architecture in architectures)
-        documented = docs.code_for(capability, architectures) is not None
+        documented = gpus.code_for(capability, architectures) is not None
         assert supported == documented, (capability, architectures)
 
 
 def test_where_the_image_decides_torch_itself_is_asked_for_its_kernels(machine):
     machine.gpu(capability="12.0", name="RTX 5090")
     machine.without("onnxruntime")
-    machine.facts["frameworks"]["torch"] |= {"version": None, "architectures": None}
+    machine.facts["frameworks"]["torch"] |= {"version": None, "architectures": {}}
     asked = "class cuda:\n    def get_arch_list(): return ['sm_90', 'compute_90']\n"
     machine.torch(version="2.14.0a0+nv26.09", code=asked)
 
@@ -147,3 +161,66 @@ def test_kernels_of_another_version_are_not_judged(machine):
     machine.gpu(capability="7.0", name="Tesla V100")
 
     assert [finding.status for finding in machine.finds("kernels")] == ["skipped"]
+
+
+@pytest.mark.parametrize(
+    ("processor", "capability", "lacking"),
+    [
+        ("aarch64", "12.1", []),
+        ("x86_64", "12.1", ["onnxruntime"]),
+        ("aarch64", "9.0", []),
+        ("aarch64", "8.0", ["onnxruntime"]),
+        ("aarch64", "7.5", ["onnxruntime", "torch"]),
+        ("x86_64", "7.5", []),
+        ("aarch64", "8.7", ["onnxruntime", "torch"]),
+    ],
+    ids=["DGX Spark", "none such", "GH200", "A100 beside Arm", "T4G", "T4", "Jetson Orin"],
+)
+def test_a_gpu_is_judged_by_the_code_in_the_packages_for_its_processor(
+    machine, processor, capability, lacking
+):
+    machine.onnxruntime()
+    machine.torch()
+    machine.processor(processor)
+    machine.gpu(capability=capability, name="G")
+
+    findings = machine.finds("kernels")
+
+    problems = [finding.found for finding in findings if finding.status == "problem"]
+    assert [text.split()[0] for text in problems] == lacking
+    assert all(f"no kernels for G ({capability}), only for" in text for text in problems)
+    assert len(findings) == 2
+
+
+@pytest.mark.parametrize(
+    ("processor", "line", "advised"),
+    [
+        ("x86_64", "cu13-py312", ["cu12-py312"]),
+        ("x86_64", "cu12-py312", ["cu13-py312"]),
+        ("aarch64", "cu13-py312", []),
+    ],
+)
+def test_only_a_line_that_the_processor_has_is_advised_for_a_gpu(machine, processor, line, advised):
+    machine.facts["line"] = line
+    machine.onnxruntime()
+    machine.torch()
+    machine.processor(processor)
+    machine.gpu(capability="6.0", name="P100")
+
+    assert re.findall(r"cuda=(\S+?)(?= |;|$)", machine.problems("kernels").splitlines()[0]) == advised
+
+
+@pytest.mark.parametrize(
+    ("line", "cuda", "processor", "advised"),
+    [
+        ("cu13-py312", 13, "x86_64", ["cu12-py312"]),
+        ("cu12-py312", 12, "x86_64", []),  # another one would ask for a newer driver
+        ("cu13-py312", 13, "aarch64", []),
+    ],
+)
+def test_only_a_line_for_an_older_driver_is_advised_for_one(machine, line, cuda, processor, advised):
+    machine.facts |= {"line": line, "cuda": cuda}
+    machine.processor(processor)
+    machine.gpu(driver="470.0.0")
+
+    assert re.findall(r"cuda=(\S+?)(?= |;|$)", machine.problems("driver")) == advised

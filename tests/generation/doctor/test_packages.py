@@ -195,3 +195,20 @@ def test_an_import_that_hangs_is_a_finding(machine):
     _, error = processes.python("import time; time.sleep(60)", seconds=1)
 
     assert error == "no answer within 1 s"
+
+
+def test_on_a_processor_without_builds_for_the_cuda_of_the_line_another_line_is_advised(machine):
+    """Torch of CUDA 12 has no build with CUDA for aarch64: asking for its version again cannot help."""
+    machine.facts |= {"line": "cu12-py312", "cuda": 12}
+    machine.without("onnxruntime")
+    machine.torch(cuda=None)
+    machine.processor("aarch64")
+
+    problems = machine.problems("cuda-major")
+
+    assert "torch 2.14.1 is a build without CUDA; this environment is CUDA 12" in problems
+    assert "make the project again with cuda=cu13-py312; to do without the GPU: ACCELERATOR=cpu" in problems
+    assert "what fits" not in problems
+
+    machine.processor("x86_64")
+    assert "what fits: torch==2.14.1" in machine.problems("cuda-major")

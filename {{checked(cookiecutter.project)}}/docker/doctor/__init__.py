@@ -17,7 +17,7 @@ Checks of your own belong into docker/checks.py, which no update of this folder 
         if facts.building:
             yield skipped("/data is mounted when a container starts")
         elif not Path("/data").is_dir():
-            yield problem("/data is missing", "train.py reads it", "mount it in compose.yaml")
+            yield problem("/data is missing", "train.py reads it", "mount it: compose.project.yaml")
 
 Every function there named check_NAME is run, in the build, too; a problem fails the build, and
 remark("…") is a line that does not. It is a generator that may yield nothing, and imports what is

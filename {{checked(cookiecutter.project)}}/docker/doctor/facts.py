@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ class Facts:
     shared_memory_mib: int | None
     packages: list[str]  # that every accelerator has
     frameworks: dict[str, dict]
+    lines_with_cuda: dict[str, list[str]]  # by processor: those with a GPU there
     accelerator: str
     building: bool = False
     scanned: Any = field(default=None, repr=False)  # the shared objects, once a check asks for them
@@ -43,6 +45,15 @@ class Facts:
     def on_gpu(self) -> bool:
         """Return whether the image is for a GPU."""
         return self.accelerator == "nvidia"
+
+    def other_project(self, below: int = 100) -> list[str]:
+        """Return the advice to take another line, of a CUDA below; none where there is none."""
+        lines = [
+            f"cuda={line}"
+            for line in self.lines_with_cuda.get(platform.machine(), [])
+            if line != self.line and int(line[2:4]) < below
+        ]
+        return [f"make the project again with {' or '.join(lines)}"] * bool(lines)
 
 
 def read_facts(building: bool) -> Facts:

@@ -28,7 +28,7 @@ def check_shared_memory(facts: Facts) -> Findings:
         yield problem(
             f"{SHARED_MEMORY} has {mib} MiB, a training loader needs {need}",
             "its workers pass batches on there, and die of a bus error when it is full",
-            f"shm_size: {need}m below `app:` in compose.yaml (docker run: --shm-size {need}m)",
+            f"shm_size: {need}m in compose.project.yaml (docker run: --shm-size {need}m)",
         )
     else:
         yield ok(f"{mib} MiB") if need else skipped("this environment has no training loader")
@@ -79,7 +79,10 @@ def check_folders(facts: Facts) -> Findings:
     fine = []
     for folder, why, fix in folders:
         if reason := not_writable(folder):
-            if reason == READ_ONLY:
+            if reason == READ_ONLY and os.environ.get("APPTAINER_CONTAINER"):
+                mounts = {CODE: '--bind "$PWD":/code', CACHE: '--bind "$PWD/.cache":/cache'}
+                fix = f"apptainer run {mounts.get(folder, '--writable-tmpfs')}"
+            elif reason == READ_ONLY:
                 fix = f"mount something writable at {folder}, or start without read_only and :ro"
             elif reason in FULL:
                 fix = f"make room on the disk that {folder} lies on: df -h"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import platform
 import re
 import subprocess
 from pathlib import Path
@@ -13,32 +15,73 @@ from .installed import distribution_of, verified, version_tuple
 from .processes import python, run
 
 DEVICES = Path("/dev")
+# Tegra: NVIDIA has them run code for their own architecture alone.
+JETSON = ("5.3", "6.2", "7.2", "8.7", "11.0")
 KERNEL_DRIVER = Path("/proc/driver/nvidia/version")
 
 TOOLKIT = (
     "on the host: nvidia-smi; if that works: sudo nvidia-ctk runtime configure --runtime=docker "
     "&& sudo systemctl restart docker"
 )
+PODMAN = "on Podman remove ACCELERATOR from .env, then: sh docker/write-env.sh"
+NEWER_DRIVER = "on the host: install a newer NVIDIA driver"
 
 
 def check_gpu(facts: Facts) -> Findings:
     """Check that the container has a GPU."""
     asked = os.environ.get("NVIDIA_VISIBLE_DEVICES", "")
     if devices := gpu_devices():
-        yield ok(", ".join(map(str, devices)))
+        refused = [str(device) for device in devices if lost(device)]
+        if refused:
+            yield problem(
+                f"{', '.join(refused)} cannot be opened: operation not permitted",
+                "this container had the GPU until the host ran `systemctl daemon-reload`, which "
+                "takes it away; every new call of CUDA fails",
+                "start the container again (docker compose restart, Rebuild Container); for good, "
+                'on the host: "exec-opts": ["native.cgroupdriver=cgroupfs"] in '
+                "/etc/docker/daemon.json && sudo systemctl restart docker",
+            )
+        else:
+            yield ok(", ".join(map(str, devices)))
+        yield from driver_capabilities()
     elif asked in ("", "none", "void"):
         yield problem(
             "there is no GPU in this container, and none was asked for",
             "everything would run on the CPU",
-            f"docker compose run --rm app, or docker run --gpus all; {WITHOUT_GPU}",
+            f"docker compose run --rm app, or docker run --gpus all; {PODMAN}; {WITHOUT_GPU}",
         )
     else:  # NVIDIA's images set it themselves, so it does not say that a GPU was asked for
         yield problem(
             f"NVIDIA_VISIBLE_DEVICES={asked}, but there is no GPU in this container",
             "everything would run on the CPU",
             f"with docker run: --gpus all; with docker compose, which reserves one, {TOOLKIT}; "
-            f"{WITHOUT_GPU}",
+            f"{PODMAN}; {WITHOUT_GPU}",
         )
+
+
+def driver_capabilities() -> Findings:
+    """Check that the driver's libraries for CUDA and nvidia-smi were asked for, beside others."""
+    asked = os.environ.get("NVIDIA_DRIVER_CAPABILITIES", "")
+    names = asked.split(",")
+    missing = [name for name in ("compute", "utility") if name not in names]
+    if asked and "all" not in names and missing:
+        wanted = ",".join(dict.fromkeys(["compute", "utility", *names]))
+        yield problem(
+            f"NVIDIA_DRIVER_CAPABILITIES={asked} is without {' and '.join(missing)}",
+            "CUDA needs compute, nvidia-smi needs utility. `capabilities: [gpu, video]` in a "
+            "Compose file sets it to video alone",
+            "remove that line; in compose.project.yaml, below environment: "
+            f"NVIDIA_DRIVER_CAPABILITIES: {wanted}",
+        )
+
+
+def lost(device: Path) -> bool:
+    """Return whether the engine's rules for devices, and not the file's mode, refuse a device."""
+    try:
+        os.close(os.open(device, os.O_RDWR | os.O_CLOEXEC))
+    except OSError as error:
+        return error.errno == errno.EPERM
+    return False
 
 
 def check_driver(facts: Facts) -> Findings:
@@ -52,8 +95,7 @@ def check_driver(facts: Facts) -> Findings:
         yield problem(
             f"the driver {version} is too old: {need} or newer is needed",
             f"CUDA {facts.cuda} does not start with it",
-            f"on the host: install a newer NVIDIA driver; {WITHOUT_GPU}; or make the project again "
-            "with another answer to `cuda`",
+            "; ".join([NEWER_DRIVER, WITHOUT_GPU, *facts.other_project(below=facts.cuda)]),
         )
     elif gpu_devices():
         yield problem(
@@ -71,7 +113,7 @@ def check_kernels(facts: Facts) -> Findings:
     if not gpus:
         yield skipped("nvidia-smi names no GPU (see gpu)")
     for framework, framework_facts in facts.frameworks.items() if gpus else ():
-        architectures = framework_facts["architectures"]
+        architectures = framework_facts["architectures"].get(platform.machine())
         if not architectures or verified(distribution_of(framework, facts), facts):
             architectures = torch_architectures() if framework == "torch" else []
         if not architectures:
@@ -83,10 +125,9 @@ def check_kernels(facts: Facts) -> Findings:
         if lacking:
             yield problem(
                 f"{framework} has no kernels for {', '.join(lacking)}, "
-                f"only for {', '.join(architectures)}",
+                f"only for {', '.join(architectures)} on {platform.machine()}",
                 'it stops with "no kernel image is available for execution on the device"',
-                f"another GPU: GPU_IDS in .env; {WITHOUT_GPU}; or make the project again with "
-                "another answer to `cuda`",
+                "; ".join(["another GPU: GPU_IDS in .env", WITHOUT_GPU, *facts.other_project()]),
             )
         else:
             yield ok(f"{framework}: {', '.join(f'{name} ({c})' for name, c in gpus)}")
@@ -149,6 +190,8 @@ def supports(architecture: str, capability: str) -> bool:
     8.6 runs on 8.6 to 8.9; 9.0a on 9.0 alone; 12.0+PTX on 12.0 and everything newer.
     """
     built, gpu = version_tuple(architecture), version_tuple(capability)
-    if architecture.endswith("a"):
+    if architecture.endswith("+PTX"):
+        return gpu >= built
+    if architecture.endswith("a") or capability in JETSON:
         return gpu == built
-    return gpu >= built and (architecture.endswith("+PTX") or gpu[0] == built[0])
+    return gpu >= built and gpu[0] == built[0]

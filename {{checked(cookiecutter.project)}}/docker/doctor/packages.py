@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib.metadata
+import platform
 import re
 import sys
 from pathlib import Path
 
-from .facts import OWN_IMAGE, REBUILD, VENV, Facts
+from .facts import OWN_IMAGE, REBUILD, VENV, WITHOUT_GPU, Facts
 from .findings import Finding, Findings, ok, problem, skipped
 from .installed import (
     all_wanted,
@@ -120,12 +121,19 @@ def check_cuda_major(facts: Facts) -> Findings:
         yield problem(
             f"{', '.join(summary)}; this environment is CUDA {facts.cuda}",
             "libraries of one major version never serve a framework that was built for another",
-            f"what fits: {all_wanted(facts)} in pyproject.toml; {REBUILD}",
+            what_fits(facts),
         )
     elif summary:
         yield ok(", ".join(summary))
     else:
         yield skipped("no framework is installed (see packages)")
+
+
+def what_fits(facts: Facts) -> str:
+    """Return how to get builds with CUDA: another line where this processor has none."""
+    if facts.line in facts.lines_with_cuda.get(platform.machine(), [facts.line]):
+        return f"what fits: {all_wanted(facts)} in pyproject.toml; {REBUILD}"
+    return "; ".join([*facts.other_project(), WITHOUT_GPU])
 
 
 def cuda_of(framework: str) -> str:

@@ -15,6 +15,7 @@ from . import (
     folders,
     gpu,
     libraries,
+    limits,
     missing_libraries,
     packages,
     requirements,
@@ -61,6 +62,7 @@ CHECKS = [
     Check(computing.check_onnxruntime, build=False),
     Check(computing.check_torch, build=False),
     Check(folders.check_shared_memory, build=False),
+    Check(limits.check_limits, build=False),
     Check(folders.check_user, build=False),
     Check(folders.check_folders, build=False),
 ]

@@ -1,0 +1,95 @@
+"""The section of docs/compatibility.md on GPUs: which frameworks have code for each, by processor."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+HEAD = """\
+Which frameworks have code for a GPU, as packages of the index; NVIDIA's PyTorch image has a list of its own.
+The packages for Arm are other ones than those for x86-64, with code for other GPUs.
+Code for one architecture also serves later ones of the same major (8.6 serves 8.9), but not where its name
+ends in *a*. Where a GPU has a `*`, its code is compiled from PTX when it is first used: that takes a while,
+once. Names: NVIDIA's lists of [current](https://developer.nvidia.com/cuda-gpus) and
+[older](https://developer.nvidia.com/cuda-legacy-gpus) GPUs, 2026-11-23; not all are repeated here.
+"""
+
+TAIL = """\
+Jetson Orin (8.7) is not served: its GPU runs code for its own architecture alone, and no package here has
+that. NVIDIA has separate packages and images for it. On Arm without an NVIDIA GPU (Apple, Graviton) every
+line serves, with `ACCELERATOR=cpu`.
+"""
+
+PROCESSORS = {"x86_64": "x86-64", "aarch64": "Arm (aarch64)"}
+# Architecture, and GPUs that have it: a selection of NVIDIA's two lists, by the processor beside them.
+GPUS = {
+    "x86_64": {
+        "6.0": "P100",
+        "6.1": "GTX 10, P4, P40",
+        "7.0": "V100, Titan V",
+        "7.5": "T4, GTX 16, RTX 20, Quadro RTX",
+        "8.0": "A100, A30",
+        "8.6": "RTX 30, A2, A10, A40, RTX A6000",
+        "8.9": "RTX 40, L4, L40, L40S, RTX 6000 Ada",
+        "9.0": "H100, H200",
+        "10.0": "B200",
+        "10.3": "B300",
+        "12.0": "RTX 50, RTX PRO 6000 Blackwell",
+    },
+    "aarch64": {
+        "7.5": "T4G",
+        "8.0": "A100 in an Arm server",
+        "8.7": "Jetson Orin",
+        "9.0": "GH200",
+        "10.0": "GB200",
+        "10.3": "GB300",
+        "11.0": "Jetson Thor",
+        "12.1": "GB10 (DGX Spark)",
+    },
+}
+# Tegra: NVIDIA has them run code for their own architecture alone.
+JETSON = ("5.3", "6.2", "7.2", "8.7", "11.0")
+FRAMEWORKS = {"onnxruntime": "ONNX Runtime", "torch": "PyTorch"}
+
+
+def section(lines: dict[str, Any], machine: str) -> list[str]:
+    """Return the section on the GPUs beside one kind of processor."""
+    rows = (
+        [gpu, names, *(served(line, gpu, machine) for line in lines.values())]
+        for gpu, names in GPUS[machine].items()
+    )
+    return [f"### {PROCESSORS[machine]}\n", *table(["", "for example", *lines], rows), ""]
+
+
+def table(head: list[str], rows: Iterable[list[str]]) -> list[str]:
+    """Return the lines of a table."""
+    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
+
+
+def served(line: dict[str, Any], gpu: str, machine: str) -> str:
+    """Return the frameworks of a line that have code for a GPU, `*` after those that compile it first."""
+    built = {name: line[f"{name}_architectures"]["value"][machine] for name in FRAMEWORKS}
+    found = {name: code_for(gpu, architectures) for name, architectures in built.items()}
+    names = [FRAMEWORKS[name] + mark for name, mark in found.items() if mark is not None]
+    same = len(names) == len(FRAMEWORKS) and len(set(found.values())) == 1
+    return f"both{found['torch']}" if same else ", ".join(names) or "none"
+
+
+def code_for(gpu: str, architectures: list[str]) -> str | None:
+    """Return "" where one of the architectures serves a GPU as it is, "*" where its PTX does, else None."""
+    wanted = numbers(gpu)
+    older = [name for name in architectures if numbers(name) <= wanted]
+    ready = [
+        name
+        for name in older
+        if not name.endswith("+PTX") and numbers(name)[0] == wanted[0]
+        if numbers(name) == wanted or not (name.endswith("a") or gpu in JETSON)
+    ]
+    return "" if ready else "*" if any(name.endswith("+PTX") for name in older) else None
+
+
+def numbers(architecture: str) -> tuple[int, int]:
+    """Return what can be compared: 12.0a is (12, 0)."""
+    major, minor = re.match(r"(\d+)\.(\d+)", architecture).groups()
+    return int(major), int(minor)

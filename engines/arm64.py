@@ -1,0 +1,85 @@
+"""Runs images for linux/arm64 on x86-64: QEMU from Debian's sid, and a small Debian of that processor.
+
+QEMU before 10 crashes ONNX Runtime on import, so a stable release's own is no help.
+"""
+
+import platform
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from engines import debian
+from engines.base_image import STAND_IN, import_image, present, root_file_system
+from engines.engine import Engine
+from engines.steps import EngineError, cache, locked, run, workshop
+
+PLATFORM = "linux/arm64"
+BINFMT = Path("/proc/sys/fs/binfmt_misc")
+NAME = "capy-template-aarch64"  # our own: one that the system has stays as it is
+# The first 20 bytes of a 64-bit little-endian ELF program for AArch64, and which of their bits count.
+MAGIC = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\xb7\x00"
+MASK = b"\xff" * 7 + b"\x00" + b"\xff" * 8 + b"\xfe\xff\xff\xff"
+
+
+def emulator() -> Path:
+    """Return QEMU for programs of AArch64; download it once. The caller holds the lock."""
+    program = cache() / f"qemu-aarch64-{debian.codename()}"
+    if not program.exists():
+        with workshop() as folder:
+            [package] = debian.download(folder / "apt", ("qemu-user",), ())
+            run("unpacking QEMU", ["dpkg-deb", "-x", package, folder / "tree"])
+            (folder / "tree/usr/bin/qemu-aarch64").rename(program)
+    return program
+
+
+@contextmanager
+def emulated() -> Iterator[None]:
+    """Have the kernel run programs for AArch64 by QEMU, in containers, too; undo that at the end.
+
+    Raises EngineError where that cannot be had.
+    """
+    if platform.machine() == "aarch64":
+        yield
+        return
+    with locked():
+        program = emulator()
+    mounted = not (BINFMT / "register").exists()
+    if mounted:
+        run("mounting binfmt_misc", ["mount", "-t", "binfmt_misc", "binfmt_misc", str(BINFMT)])
+    try:
+        forget()  # what an interrupted run left
+        try:
+            (BINFMT / "register").write_bytes(rule(program))
+        except OSError as error:
+            raise EngineError(f"binfmt_misc takes no rule for {PLATFORM}: {error}") from None
+        yield
+    finally:
+        forget()
+        if mounted:
+            subprocess.run(["umount", str(BINFMT)], check=False)
+
+
+def rule(program: Path) -> bytes:
+    """Return the rule for the kernel. F: it opens the emulator now, so a container needs no copy."""
+    magic, mask = ("".join(f"\\x{byte:02x}" for byte in pattern) for pattern in (MAGIC, MASK))
+    return f":{NAME}:M::{magic}:{mask}:{program}:F".encode()
+
+
+def forget() -> None:
+    """Take our rule back, where there is one."""
+    if (BINFMT / NAME).exists():
+        (BINFMT / NAME).write_text("-1")
+
+
+def base(engine: Engine) -> str:
+    """Return the name of a small Debian for arm64; make it where the engine does not have it yet.
+
+    Called inside of `emulated`. Raises EngineError.
+    """
+    name = f"{STAND_IN}:debian-{debian.release().get('VERSION_ID', 'sid')}-arm64"
+    if not present(name, engine):
+        with locked():
+            archive = root_file_system("arm64")
+            import_image(engine, archive, name, f"--platform={PLATFORM}")
+    return name

@@ -1,0 +1,192 @@
+"""A Slurm cluster of one node with Apptainer and Charliecloud, from Debian's sid: nothing is installed.
+
+Its root file system is made once and never written: each cluster has an overlay of its own. It runs in
+namespaces of its own, and its only network is a loopback that nobody else reaches.
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from engines import debian, engine
+from engines.steps import EngineError, cache, locked, run, wait_until, workshop
+
+PACKAGES = ("ca-certificates", "slurm-wlm", "apptainer", "charliecloud-runtime", "charliecloud-builders")
+PACKAGES += ("squashfs-tools", "iproute2")
+LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*")
+UID, HOME = 4321, "/home/user"
+GPUS = 4
+START_SECONDS = 30
+# As many as a job of docs/slurm.md asks for, whatever this machine has.
+CPUS, MEMORY_MIB = 16, 64_000
+
+# The GPUs are /dev/null under their names: enough for Slurm to count them and to hand them out.
+CONFIG = f"""\
+ClusterName=capy
+SlurmctldHost=localhost(127.0.0.1)
+CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
+AuthType=auth/slurm
+CredType=auth/slurm
+SlurmUser=root
+StateSaveLocation=/var/spool/slurmctld
+SlurmdSpoolDir=/var/spool/slurmd
+SlurmctldLogFile=/var/log/slurmctld.log
+SlurmdLogFile=/var/log/slurmd.log
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/affinity
+SlurmdParameters=config_overrides
+ReturnToService=2
+KillWait=10
+GresTypes=gpu
+NodeName=localhost NodeAddr=127.0.0.1 CPUs={CPUS} RealMemory={MEMORY_MIB} Gres=gpu:{GPUS}
+PartitionName=main Nodes=localhost Default=YES State=UP
+"""
+FILES = {
+    "etc/slurm/slurm.conf": CONFIG,
+    "etc/slurm/gres.conf": f"AutoDetect=off\nName=gpu File=/dev/nvidia[0-{GPUS - 1}]\n",
+    "etc/slurm/cgroup.conf": "CgroupPlugin=disabled\n",
+    "etc/hosts": "127.0.0.1 localhost\n",
+    "etc/hostname": "localhost\n",
+}
+# In namespaces of its own; $1 is the base, $2 the folder of the overlay, $3 the user's HOME.
+# `pivot_root`, since nobody may make a user namespace in a chroot, and Apptainer does.
+INIT = f"""
+mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"
+cd "$2/root"
+mount -t proc proc proc
+mount --rbind /sys sys
+mount -t tmpfs -o mode=755 tmpfs dev
+for name in null zero full random urandom tty; do
+    touch "dev/$name"
+    mount --bind "/dev/$name" "dev/$name"
+done
+mknod -m 666 dev/fuse c 10 229  # as udev makes it; this machine's may be closed
+mkdir dev/pts dev/shm
+mount -t devpts -o newinstance,ptmxmode=0666 devpts dev/pts
+mount -t tmpfs -o mode=1777 tmpfs dev/shm
+ln -s pts/ptmx dev/ptmx
+ln -s /proc/self/fd dev/fd
+for number in $(seq 0 {GPUS - 1}); do mknod -m 666 "dev/nvidia$number" c 1 3; done
+mount --bind "$3" .{HOME}
+pivot_root . mnt
+cd /
+umount --lazy /mnt
+hostname localhost
+ip link set lo up
+# the libc counts IPv4 as missing where 127.0.0.1 is the only address
+ip address add 127.0.0.2/8 dev lo
+slurmctld
+exec slurmd -D
+"""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster that is up: its first process, and the user's home folder as seen from outside."""
+
+    pid: int
+    home: Path
+
+    def run(self, command: str, folder: str = HOME) -> subprocess.CompletedProcess[str]:
+        """Run shell commands as the user, as from a login on the cluster."""
+        return subprocess.run(
+            [*self.enter(), "sh", "-c", 'cd "$1" && exec bash -c "$2"', "sh", folder, command],
+            env={"HOME": HOME, "USER": "user", "LANG": "C.UTF-8", "PATH": "/usr/bin:/bin:/usr/sbin:/sbin"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+
+    def enter(self) -> list[str]:
+        """Return how root starts a command of the user's in the cluster's namespaces."""
+        spaces = [f"--{name}" for name in ("mount", "uts", "ipc", "net", "pid", "root")]
+        ids = [f"--reuid={UID}", f"--regid={UID}", "--clear-groups"]
+        return ["nsenter", f"--target={self.pid}", *spaces, f"--wdns={HOME}", "setpriv", *ids, "--"]
+
+
+@contextmanager
+def slurm_cluster() -> Iterator[Cluster]:
+    """Lend a cluster whose user 4321 has an empty home folder. Raises EngineError where none starts."""
+    engine.refuse_unless_debian_and_root()
+    with locked():
+        base = root_file_system()
+    folder = Path(tempfile.mkdtemp(prefix="slurm-", dir=cache()))
+    try:
+        for name in ("upper", "work", "root", "home"):
+            (folder / name).mkdir()
+        home = folder / "home"
+        os.chown(home, UID, UID)
+        spaces = ["--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child"]
+        command = ["unshare", *spaces, "sh", "-euc", INIT, "sh", base, folder, home]
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        try:
+            yield wait_for_node(process, folder)
+        finally:
+            process.kill()
+            process.wait()
+            time.sleep(0.5)  # the mounts go with the last process of the namespace
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def wait_for_node(process: subprocess.Popen, folder: Path) -> Cluster:
+    """Return the cluster when its node takes jobs. Raises EngineError with the last line of its log."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+
+    def idle() -> bool:
+        child = children.read_text().split() if process.poll() is None else []
+        return bool(child) and "idle" in Cluster(int(child[0]), folder / "home").run("sinfo -h -o %t").stdout
+
+    if not wait_until(idle, "waiting for Slurm's node", START_SECONDS) or process.poll() is not None:
+        lines = [
+            line
+            for log in (folder / "log", *(folder / "upper/var/log").glob("slurm*.log"))
+            for line in log.read_text(errors="replace").splitlines()
+            if "error" in line or log.name == "log"
+        ]
+        raise EngineError(f"Slurm did not start: {' / '.join(lines[-3:])}")
+    return Cluster(int(children.read_text().split()[0]), folder / "home")
+
+
+def root_file_system() -> Path:
+    """Return the folder of the root file system; make it if it is missing. The caller holds the lock."""
+    tree = cache() / "slurm-sid"
+    if tree.exists():
+        return tree
+    environment = debian.fetch().server()
+    with workshop() as folder:
+        command = ["mmdebstrap", "--mode=root", "--variant=minbase", f"--include={','.join(PACKAGES)}"]
+        # a mirror may lag behind; the signature counts all the same
+        command += [f"--keyring={debian.KEYRING}", '--aptopt=Acquire::Check-Valid-Until "false"']
+        command += [f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT]
+        command += ["sid", folder / "root", debian.archive()]
+        text = "making a Debian sid with Slurm and Apptainer"
+        run(text, command, env={**environment, "TMPDIR": str(folder)})
+        furnish(folder / "root")
+        (folder / "root").rename(tree)
+    return tree
+
+
+def furnish(root: Path) -> None:
+    """Give a root file system Slurm's configuration and the user."""
+    for name, text in FILES.items():
+        (root / name).write_text(text)
+    key = root / "etc/slurm/slurm.key"
+    key.write_bytes(os.urandom(1024))
+    key.chmod(0o600)
+    for name in (f".{HOME}", "var/spool/slurmctld", "var/spool/slurmd"):
+        (root / name).mkdir(parents=True, exist_ok=True)
+    with (root / "etc/passwd").open("a") as users, (root / "etc/group").open("a") as groups:
+        users.write(f"user:x:{UID}:{UID}::{HOME}:/bin/bash\n")
+        groups.write(f"user:x:{UID}:\n")

@@ -1,0 +1,264 @@
+"""Podman, rootless and rootful, by each way to start a project. Ends with a table."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import pytest
+
+from engines.base_image import PATH, root_file_system
+from engines.podman import CERTIFICATES, UID, USER, PodmanHost, podman_host
+from engines.steps import EngineError, locked
+from tests.conftest import BakedProject, generate
+from tests.support.engine import give_up
+from tests.support.launchers import Launcher, copy_for, examine, prepare, wrong
+from tests.support.stand_ins import ON_THE_HOST
+
+pytestmark = pytest.mark.nightly
+
+NAME = "capy-env-podman"
+BASE = "localhost/base:1"
+SHOW = "import pathlib; print('GPUS', *sorted(path.name for path in pathlib.Path('/dev').glob('nvidia*')))"
+LIST = ("run", "--rm", "-T", "--entrypoint", "sh", "app", "-c", "cd /dev && echo GPUS $(ls | grep nvidia)")
+SHOWN = {"nvidia0 nvidia1": "all", "nvidia0": "0", "nvidia1": "1"}
+RELEASES = {"trixie": "5.4", "sid": "5.8"}
+
+
+@dataclass(frozen=True)
+class User:
+    """Somebody on a host with Podman: an ordinary user, or root."""
+
+    host: PodmanHost
+    rootless: bool
+
+    @property
+    def name(self) -> str:
+        """Return how the table calls it."""
+        return f"Podman {RELEASES[self.host.release]} {'rootless' if self.rootless else 'rootful'}"
+
+    @property
+    def folder(self) -> str:
+        """Return the project folder as the host sees it."""
+        return f"/home/{USER if self.rootless else 'root'}/{NAME}"
+
+    def run(self, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in the project folder."""
+        return self.host.run(*words, user=self.rootless, folder=self.folder, **settings)
+
+    def start(self, *words: str, **settings: str) -> subprocess.Popen:
+        """Run a command in the project folder, without the wait."""
+        command = self.host.command(*words, user=self.rootless, folder=self.folder, **settings)
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+
+    def stop(self) -> subprocess.CompletedProcess[str]:
+        """Stop the one container that runs."""
+        running = self.run("podman", "ps", "--quiet").stdout.split()
+        return self.run("podman", "stop", "--time=30", *running)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> BakedProject:
+    """A project with the default answers, and what the checks look at."""
+    project = generate(tmp_path_factory.mktemp("podman"), project=NAME)
+    (project.path / ".env").write_text(f"BASE_IMAGE={BASE}\n")
+    prepare(project.path, CERTIFICATES)
+    (project.path / "compose.override.yaml").write_text(ON_THE_HOST)
+    return project
+
+
+@pytest.fixture(scope="module", params=RELEASES)
+def host(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Iterator[PodmanHost]:
+    """A host for each release."""
+    try:
+        with podman_host(request.param) as found:
+            yield found
+    except EngineError as error:
+        give_up(pytestconfig, f"NO PODMAN: {error}")
+
+
+@pytest.fixture(scope="module", params=["rootless", "rootful"])
+def user(request: pytest.FixtureRequest, host: PodmanHost, source: BakedProject) -> User:
+    """A user there, with the project, the base image and an answering socket."""
+    found = User(host, request.param == "rootless")
+    home = host.home / (USER if found.rootless else "root")
+    home.mkdir(exist_ok=True)
+    copy_for(source.path, home / NAME, UID)
+    with locked():
+        archive = root_file_system()
+    inside = host.home / "base.tar"
+    if not inside.exists():
+        inside.write_bytes(archive.read_bytes())
+    done = found.run("podman", "import", "--quiet", f"--change=ENV PATH={PATH}", "/home/base.tar", BASE)
+    assert done.returncode == 0, done.stderr
+    socket = f"/run/user/{UID}/podman" if found.rootless else "/run/podman"
+    found.start(
+        "sh", "-c", f"mkdir -p {socket} && exec podman system service --time=0 unix://{socket}/podman.sock"
+    )
+    return found
+
+
+def gpus(run: Callable[..., subprocess.CompletedProcess[str]], ids: str) -> str:
+    """Return the ids that a container got: what `run` shows, by the devices of the stand-in."""
+    done = run(ids)
+    found = re.search(r"(?m)^GPUS ?(.*)$", done.stdout)
+    return SHOWN.get(found[1], "") if found else (done.stderr.strip().splitlines() or ["nothing"])[-1]
+
+
+def podman_build(user: User, target: str = "runtime", end: str = "") -> subprocess.CompletedProcess[str]:
+    """Build an image as docs/hosts.md says."""
+    return user.run(
+        *("podman", "build", "--network=host", "--file=docker/Dockerfile", f"--target={target}"),
+        *(f"--build-arg=BASE_IMAGE={BASE}", "--build-arg=ACCELERATOR=cpu"),
+        *(f"--secret=id=ca,src={CERTIFICATES}", f"--tag=localhost/{NAME}:cpu{end}", "."),
+    )
+
+
+def by_podman(user: User) -> Launcher:
+    """`podman build` and `podman run`."""
+    run = ("podman", "run", "--rm", "--network=host", f"--volume={user.folder}:/code")
+    run += (f"--volume={user.folder}/.cache:/cache", f"--volume={CERTIFICATES}:/run/secrets/ca:ro")
+    run += ("--cap-drop=ALL", "--cap-add=SETGID,SETPCAP,SETUID", "--security-opt=no-new-privileges")
+    image = f"localhost/{NAME}:cpu"
+    return Launcher(
+        f"{user.name}, podman run",
+        user.host.home / user.folder.removeprefix("/home/"),
+        partial(podman_build, user),
+        lambda *words: user.run(*run, image, *words),
+        lambda *words: user.start(*run, image, *words),
+        user.stop,
+        gpus=partial(gpus, lambda ids: user.run(*run, f"--device=nvidia.com/gpu={ids}", image, "-c", SHOW)),
+    )
+
+
+def by_compose(user: User, compose: tuple[str, ...], accelerator: str, build: Callable) -> Launcher:
+    """A Compose: docker-compose, which `podman compose` starts on Podman's socket, or podman-compose."""
+    run = (*compose, "run", "--rm", "-T", "app")
+    # podman-compose 1.3 hands `${NAME:-}` on as it stands
+    settings = {"USER_ID": "", "GROUP_ID": "", "PUBLIC_INDEX_URL": "", "ACCELERATOR": "cpu"}
+
+    def with_gpus(ids: str) -> subprocess.CompletedProcess[str]:
+        user.run("podman", "tag", f"localhost/{NAME}:cpu", f"localhost/{NAME}:{accelerator}")
+        return user.run(*run, "-c", SHOW, **{**settings, "ACCELERATOR": accelerator, "GPU_IDS": ids})
+
+    return Launcher(
+        f"{user.name}, {' '.join(compose)}",
+        user.host.home / user.folder.removeprefix("/home/"),
+        build,
+        lambda *words: user.run(*run, *words, **settings),
+        lambda *words: user.start(*run, *words, **settings),
+        user.stop,
+        config=lambda: user.run(*compose, "config", **settings),
+        gpus=partial(gpus, with_gpus),
+    )
+
+
+def test_podman_build_and_run(user, launchers):
+    launcher = by_podman(user)
+
+    launchers[launcher.name] = row = examine(launcher)
+
+    assert wrong(row) == {}
+
+
+def test_podman_compose_runs_what_podman_build_has_built(user, launchers):
+    launcher = by_compose(user, ("podman", "compose"), "cdi", partial(podman_build, user))
+
+    row = examine(launcher)
+    row["builds"] = "- by podman build: docker-compose takes no secrets there"
+    launchers[launcher.name] = row
+
+    # it says on stderr which program it starts
+    assert wrong(row) == {}
+
+
+def test_podman_compose_the_program(user, launchers):
+    settings = {"USER_ID": "", "GROUP_ID": "", "PUBLIC_INDEX_URL": "", "ACCELERATOR": "cpu"}
+    build = partial(user.run, "podman-compose", "build", "app", **settings)
+    launcher = by_compose(user, ("podman-compose",), "nvidia", build)
+
+    launchers[launcher.name] = row = examine(launcher)
+
+    assert wrong(row) == {}
+
+
+def test_the_stage_dev_has_its_tools(user):
+    done = podman_build(user, "dev", "-dev")
+
+    assert done.returncode == 0, done.stderr[-2000:]
+    asked = user.run(
+        "podman", "run", "--rm", "--network=none", f"localhost/{NAME}:cpu-dev", "ruff", "--version"
+    )
+    assert (asked.returncode, asked.stdout[:4]) == (0, "ruff"), asked.stderr
+
+
+def test_the_detection_finds_podman_and_its_gpus(user):
+    project = user.host.home / user.folder.removeprefix("/home/")
+    (project / ".env").rename(project / ".env-kept")
+    try:
+        done = user.run("sh", "docker/write-env.sh", CHECKOUT="", BUILD_CACHE="x")
+        written = (project / ".env").read_text()
+    finally:
+        (project / ".env-kept").rename(project / ".env")
+
+    assert (done.returncode, written) == (0, "ACCELERATOR=cdi\n"), done.stderr
+    assert "podman compose -f compose.yaml -f docker/podman.yaml build app" in done.stderr
+
+
+def test_docker_compose_builds_with_the_overlay_alone(user):
+    """What is said is enough: the base image is one that is nowhere."""
+    files = ("-f", "compose.yaml", "-f", "compose.override.yaml")
+    settings = {"ACCELERATOR": "cpu", "BASE_IMAGE": "localhost/nothing:1"}
+
+    refused = user.run("podman", "compose", *files, "build", "app", **settings)
+    begun = user.run("podman", "compose", *files, "-f", "docker/podman.yaml", "build", "app", **settings)
+
+    assert "the classic builder doesn't support secrets" in refused.stderr
+    assert "STEP 1/" not in refused.stdout
+    assert "doesn't support secrets" not in begun.stderr
+    assert "STEP 1/9: FROM localhost/nothing:1 AS base" in begun.stdout
+
+
+@pytest.mark.parametrize(
+    ("compose", "settings", "shown"),
+    [
+        pytest.param("podman compose", {"ACCELERATOR": "cdi"}, "nvidia0 nvidia1", id="docker-compose, all"),
+        pytest.param(
+            "podman compose", {"ACCELERATOR": "cdi", "GPU_IDS": "1"}, "nvidia1", id="docker-compose, one"
+        ),
+        # why the detection does not choose these
+        pytest.param("podman compose", {"ACCELERATOR": "nvidia"}, "", id="docker-compose, without CDI"),
+        pytest.param("podman-compose", {"ACCELERATOR": "cdi"}, "", id="podman-compose, by CDI's name"),
+        pytest.param(
+            "podman-compose", {"ACCELERATOR": "nvidia"}, "nvidia0 nvidia1", id="podman-compose, all"
+        ),
+        pytest.param(
+            "podman-compose", {"ACCELERATOR": "nvidia", "GPU_IDS": "1"}, "nvidia1", id="podman-compose, 1"
+        ),
+    ],
+)
+def test_the_gpus_reach_a_container(user, compose, settings, shown):
+    """With the base image in the project's place, so without a build."""
+    user.run("podman", "tag", BASE, f"localhost/{NAME}:{settings['ACCELERATOR']}")
+    unset = {"USER_ID": "", "GROUP_ID": "", "PUBLIC_INDEX_URL": ""}
+
+    done = user.run(*compose.split(), *LIST, **unset, **settings)
+
+    assert f"GPUS {shown}".strip() in done.stdout.splitlines(), done.stderr
+
+
+def test_several_gpus_reach_a_container_where_compose_is_new_enough(user):
+    user.run("podman", "tag", BASE, f"localhost/{NAME}:cdi")
+    settings = {"ACCELERATOR": "cdi", "GPU_IDS": "0", "SECOND_GPU": "nvidia.com/gpu=1"}
+
+    done = user.run("podman", "compose", *LIST, **settings)
+
+    if user.host.release == "sid":  # with Compose 2.40
+        assert done.stdout == "GPUS nvidia0 nvidia1\n", done.stderr
+    else:  # 2.26 knows devices by their paths alone, and says so
+        assert "stat nvidia.com/gpu=1: no such file or directory" in done.stderr

@@ -1,0 +1,194 @@
+"""The documentation: one click from README.md, in step with questions, files, commands and the matrix."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from capy_template.matrix import first_build_minutes, load
+from tests.conftest import TEMPLATE, run_cookiecutter
+from tests.generation.conftest import COMBINATIONS, sentence
+from tests.generation.docs_commands import COMMANDS
+from tools.prose.links import anchors
+
+DOCS = sorted((TEMPLATE / "docs").glob("*.md"))
+FRONT = [TEMPLATE / "README.md", TEMPLATE / "README.ja.md"]
+PAGES = [*FRONT, TEMPLATE / "SECURITY.md", TEMPLATE / "CONTRIBUTING.md", *DOCS]
+LONGEST = 90  # lines of a README
+QUESTIONS = json.loads((TEMPLATE / "cookiecutter.json").read_text())
+ASKED = [name for name in QUESTIONS if not name.startswith("_")]
+COOKIECUTTER = "uvx cookiecutter gh:org/capy-template"
+# What people search for, and the page and heading that answer it: one click from README.md.
+SEARCHES = {
+    "files owned by root, permission denied": "docs/permission-denied.md",
+    "no GPU": "docs/no-gpu.md",
+    "GPU not found in a container": "docs/gpu-not-found.md",
+    "private PyPI index": "docs/private-index.md",
+    "proxy, CA certificate": "docs/proxy.md",
+    "VS Code dev container": "docs/vscode.md",
+    "add packages": "docs/add-packages.md",
+    "data and weights": "docs/data-and-weights.md",
+    "more than one machine": "docs/more-machines.md",
+    "Slurm": "docs/slurm.md",
+    "update project": "docs/update.md",
+    "error messages": "docs/error-messages.md",
+}
+
+
+def commands(page: Path) -> list[str]:
+    """Return the commands of a page's shell blocks, without their comments."""
+    blocks = re.findall(r"(?ms)^```sh\n(.*?)^```$", page.read_text())
+    lines = [re.sub(r"(^|\s+)# .*", "", line).strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line]
+
+
+def is_listed(command: str, key: str) -> bool:
+    """Return whether a key of the list is for a command."""
+    return command == key or (key.endswith(" *") and f"{command} ".startswith(key[:-1]))
+
+
+def key_of(command: str) -> str | None:
+    """Return the longest key that is for a command."""
+    return max((key for key in COMMANDS if is_listed(command, key)), key=len, default=None)
+
+
+def test_every_command_names_the_test_that_runs_it():
+    unknown = {(page.name, line) for page in PAGES for line in commands(page) if key_of(line) is None}
+
+    assert unknown == set(), "add them to tests/generation/docs_commands.py"
+
+
+def test_no_command_is_listed_that_no_page_has():
+    used = {key_of(line) for page in PAGES for line in commands(page)}
+
+    assert set(COMMANDS) - used == set()
+
+
+@pytest.mark.parametrize("test", sorted({test for test in COMMANDS.values() if "::" in test}))
+def test_a_test_that_the_list_names_exists(test):
+    file, function = test.split("::")
+
+    assert re.search(rf"(?m)^def {function}\(", (TEMPLATE / file).read_text())
+
+
+@pytest.mark.parametrize("page", FRONT, ids=lambda page: page.name)
+def test_a_readme_is_one_page(page):
+    assert len(page.read_text().splitlines()) <= LONGEST
+
+
+@pytest.mark.parametrize("front", FRONT, ids=lambda page: page.name)
+def test_every_page_is_one_click_from_the_readme(front):
+    linked = set(re.findall(r"\]\((docs/[\w.-]+\.md)", front.read_text()))
+
+    assert {f"docs/{page.name}" for page in DOCS} - {"docs/gpu.md"} == linked  # that one is for maintainers
+
+
+@pytest.mark.parametrize(("search", "page"), SEARCHES.items(), ids=SEARCHES)
+def test_what_people_search_for_is_the_title_of_its_page(search, page):
+    title = (TEMPLATE / page).read_text().partition("\n")[0].lower()
+
+    assert title.startswith("# ")
+    assert [word for word in re.findall(r"\w+", search.lower()) if word not in title] == []
+
+
+@pytest.mark.parametrize("page", [*FRONT, TEMPLATE / "docs/questions.md"], ids=lambda page: page.name)
+def test_every_question_has_a_row_and_no_other(page):
+    rows = re.findall(r"(?m)^\| `(\w+)` \| .*\| .*\|$|^\| `(\w+)` \| [^|]*\|$", page.read_text())
+
+    names = [first or second for first, second in rows]
+    assert [name for name in names if name in ASKED] == ASKED
+    environments = set(QUESTIONS["environment"])
+    assert {name for name in names if name not in ASKED and name not in environments} <= {"training"}
+
+
+@pytest.mark.parametrize("page", FRONT, ids=lambda page: page.name)
+def test_the_costs_of_the_readme_are_those_of_the_matrix(page):
+    for name, environment in load()["environments"].items():
+        size = {line: f"{gb:g}" for line, gb in environment["download_gb"].items()}
+        time = {line: first_build_minutes(gb) for line, gb in environment["download_gb"].items()}
+        [row] = [line for line in page.read_text().splitlines() if line.startswith(f"| `{name}` |")][-1:]
+        gpu = f"| `{name}` | {size['cu13-py312']} GB / {size['cu12-py312']} GB | "
+        assert row.startswith(f"{gpu}{time['cu13-py312']} / {time['cu12-py312']} | {size['cpu']} GB"), row
+        assert re.search(rf"GB[,、] ?{time['cpu']} (minutes|分) \|$", row), row
+
+
+def prompts(node: dict) -> Iterator[str]:
+    """Yield the text of every question and every choice."""
+    for value in node.values():
+        if isinstance(value, dict):
+            yield from prompts(value)
+        else:
+            yield value
+
+
+def test_the_pages_name_the_version_of_this_checkout():
+    version = tomllib.loads((TEMPLATE / "pyproject.toml").read_text())["project"]["version"]
+    named = {found for page in PAGES for found in re.findall(r"--checkout (\d[\d.]*\d)", page.read_text())}
+
+    assert named == {version}
+
+
+def test_no_prompt_is_longer_than_a_line():
+    assert [text for text in prompts(QUESTIONS["__prompts__"]) if len(text) > 100] == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    sorted(
+        {
+            line
+            for page in PAGES
+            for line in commands(page)
+            if line.startswith(COOKIECUTTER) and "--checkout" not in line and "--replay" not in line
+        }
+    ),
+)
+def test_each_cookiecutter_command_works(tmp_path, command):
+    done = run_cookiecutter(tmp_path, *shlex.split(command.removeprefix(COOKIECUTTER)))
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    [project] = tmp_path.iterdir()
+    assert (project / "compose.yaml").is_file()
+
+
+def tree(text: str) -> Iterator[str]:
+    """Yield the paths of a drawn tree; a folder that has no line below it ends in a slash."""
+    parents: list[str] = []
+    lines = re.findall(r"(?m)^((?:[│ ]   )*[├└]── )(\S+)", text)
+    for index, (lead, name) in enumerate(lines):
+        depth = len(lead) // 4 - 1
+        del parents[depth:]
+        parents.append(name)
+        is_parent = index + 1 < len(lines) and len(lines[index + 1][0]) > len(lead)
+        if not is_parent:
+            yield "".join(parents)
+
+
+def test_the_sample_has_every_file_of_the_default_project(projects):
+    drawn = list(tree((TEMPLATE / "docs/sample.md").read_text()))
+    files = projects[sentence(COMBINATIONS[0])].files()
+
+    folders = [name for name in drawn if name.endswith("/")]
+    assert all(any(file.startswith(folder) for file in files) for folder in folders)
+    alone = {file for file in files if not file.startswith(tuple(folders))}
+    assert {name for name in drawn if not name.endswith("/")} == alone
+
+
+def test_the_sample_says_what_each_file_is_for():
+    text = (TEMPLATE / "docs/sample.md").read_text()
+    lines = re.findall(r"(?m)^(?:[│ ]   )*[├└]── (\S+)(.*)$", text)
+
+    assert [name for name, what in lines if not what.strip() and not name.endswith("/")] == []
+
+
+def test_the_front_page_says_what_it_is_before_all_else():
+    first = " ".join((TEMPLATE / "README.md").read_text().split("\n\n")[1].split())
+
+    assert first.startswith("A cookiecutter template for GPU machine-learning projects in Docker.")
+    assert anchors((TEMPLATE / "docs/error-messages.md").read_text())

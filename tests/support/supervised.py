@@ -1,0 +1,54 @@
+"""The script of docs/hosts.md that a supervisor starts, and a supervisor that stops it with one signal."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.support.launchers import WAIT_SECONDS, within
+from tests.support.probes import PATIENT
+
+HOSTS = Path(__file__).parent.parent.parent / "docs/hosts.md"
+
+
+def write_script(project: Path) -> Path:
+    """Write the page's script, word for word, into a project, with a script for it to run."""
+    text = HOSTS.read_text().partition("\n## Start it from a supervisor\n")[2]
+    found = re.search(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    (project / "supervised.sh").write_text(found[1])
+    (project / "script.py").write_text(PATIENT)
+    (project / "outputs").mkdir(exist_ok=True)
+    return project / "supervised.sh"
+
+
+def start(project: Path, environment: Mapping[str, str]) -> subprocess.Popen[str]:
+    """Start the page's script as a supervisor would, and wait until the container's script is ready.
+
+    Raises AssertionError where it does not start.
+    """
+    for name in ("ready", "saved"):
+        (project / "outputs" / name).unlink(missing_ok=True)
+    process = subprocess.Popen(
+        ["sh", write_script(project)],
+        cwd="/",
+        env=environment,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    if not within(WAIT_SECONDS, (project / "outputs/ready").exists):
+        end(process)
+        raise AssertionError(f"the script did not start: {process.stderr.read()[-300:]}")
+    return process
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """Kill what a test left of the process and its children."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
