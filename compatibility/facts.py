@@ -245,7 +245,7 @@ def together(line: Line) -> None:
 
 
 def resolves(line: Line, use: dict[str, Any]) -> None:
-    """Raise Changed where the packages of an environment, for a GPU and from the index, do not go together."""
+    """Raise Changed where the packages of an environment do not go together, for a GPU and from the index."""
     wanted = [*extras(use["packages"], "wheels", line.values)[0], *line.others(use)]
     for python in dict.fromkeys(line.value(fact) for fact in ("python", "lowest_python", "highest_python")):
         packages = line.index.resolve(wanted, line.target(python))
