@@ -366,6 +366,7 @@ def test_vs_code_gets_the_same_service_with_its_tools_and_no_ids_from_env(config
         "GROUP_ID": "",
         "HF_TOKEN": None,
         "PUBLIC_INDEX_URL": "",
+        "TZ": "",
         "USER_ID": "",
         "WANDB_API_KEY": None,
     }
