@@ -115,6 +115,7 @@ def detect(bake: Callable[..., BakedProject], tmp_path: Path) -> Callable[..., D
         if env is not None:
             settings.write_text(env)
         for name, text in machine.programs().items():
+            (programs / name).unlink(missing_ok=True)  # it may be a link to the system's
             (programs / name).write_text(text)
             (programs / name).chmod(0o755)
         done = subprocess.run(
@@ -235,7 +236,9 @@ def test_docker_26_is_believed_by_the_files_of_its_cdi(detect, tmp_path, name, p
         ("all", "GPU_IDS=all"),
         ("1", "GPU_IDS=1"),
         ("GPU-4f2c", "GPU_IDS=GPU-4f2c"),
+        ("0,", "GPU_IDS=0,"),
         ("0,1", "GPU_IDS=0|SECOND_GPU=nvidia.com/gpu=1"),
+        ('"0, 1"', "GPU_IDS=0|SECOND_GPU=nvidia.com/gpu=1"),
         ("3,GPU-4f2c,0", "GPU_IDS=3|SECOND_GPU=nvidia.com/gpu=GPU-4f2c|THIRD_GPU=nvidia.com/gpu=0"),
         (
             "0,1,2,3",
@@ -251,6 +254,16 @@ def test_with_cdi_each_gpu_gets_a_setting(detect, ids, settings, chosen):
     lines = set(done.env.splitlines()) - {"SECOND_GPU="}
     assert (done.code, lines) == (0, {"USER_ID=1", "ACCELERATOR=cdi", *settings.split("|")})
     assert detect(machine, done.env) == Detection(0, [], done.env)
+
+
+def test_a_full_disk_takes_no_setting_away(detect):
+    """As grep ends where it cannot write; .env may hold a password."""
+    grep = f'#!/bin/sh\n[ "$1" != -vE ] || exit 2\nexec {shutil.which("grep")} "$@"\n'
+    env = "ACCELERATOR=cdi\nPYPI_PASSWORD=x\nGPU_IDS=0,1\n"
+
+    done = detect(Machine(has_docker=False, others=(("grep", grep),)), env)
+
+    assert (done.code, done.env) == (1, env)
 
 
 def test_more_gpus_than_settings_are_refused_and_left_as_they_are(detect):

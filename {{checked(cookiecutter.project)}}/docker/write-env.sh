@@ -94,8 +94,11 @@ name_gpus() {  # for ACCELERATOR=cdi: a setting for each GPU of GPU_IDS=0,1
     if [ $# -gt 4 ]; then
         say "ACCELERATOR=cdi takes four GPUs or all, and GPU_IDS in .env has $#: write fewer, or GPU_IDS=all"; exit 64
     fi
-    kept=$(grep -vE '^[[:space:]]*(export[[:space:]]+)?(GPU_IDS|SECOND_GPU|THIRD_GPU|FOURTH_GPU)[[:space:]]*[=:]' .env || :)
-    printf '%s\n' "$kept" > .env
+    # a new file in its place: on a full disk the old one, with its passwords, stays
+    new=$(mktemp ./.env.XXXXXX)
+    grep -vE '^[[:space:]]*(export[[:space:]]+)?(GPU_IDS|SECOND_GPU|THIRD_GPU|FOURTH_GPU)[[:space:]]*[=:]' .env > "$new" \
+        || [ $? = 1 ] || { rm -f "$new"; exit 1; }
+    mv "$new" .env
     add "GPU_IDS=$1"
     add "SECOND_GPU=nvidia.com/gpu=$2"
     if [ $# -gt 2 ]; then add "THIRD_GPU=nvidia.com/gpu=$3"; fi
@@ -114,7 +117,6 @@ esac
 # All of it as JSON: older engines know fewer of its fields by name. Without an engine, Docker up to 26
 # exits with 0 all the same and lists errors.
 ask() { engine=$("$1" info --format '{{json .}}' 2>&1) || engine="no answer: $engine"; }
-answers() { case $engine in 'no answer: '* | *'"ServerErrors":["'*) return 1 ;; esac; }
 client=docker && ask docker
 if ! command -v docker >/dev/null 2>&1 && command -v podman >/dev/null 2>&1; then client=podman && ask podman; fi
 case $engine in
@@ -131,13 +133,12 @@ esac
 case $engine in *'"buildahVersion":'* | *'"krun":'*) podman=yes ;; *) podman='' ;; esac
 
 # Asked itself: `docker info` also lists a plugin that does not run. 2.17 is the oldest that was tried.
-composer=''
 if [ "$podman" ]; then
-    # it says which program it starts; before 4.7 there is none
-    if answer=$("$client" compose version 2>&1); then case $answer in *'podman-compose"'*) ;; *) composer="$client compose" ;; esac; fi
-    case $composer in
-        '') say 'Podman has no Docker Compose, and this project needs it (podman-compose cannot read it): install docker-compose' ;;
-        *' compose') say "before the first run: $composer -f compose.yaml -f docker/podman.yaml build app" ;;
+    # It says which program it starts; before Podman 4.7 there is no such command.
+    answer=$("$client" compose version 2>&1) || answer='"podman-compose"'
+    case $answer in
+        *'podman-compose"'*) say 'Podman has no Docker Compose, and this project needs it (podman-compose cannot read it): install docker-compose' ;;
+        *) say "before the first run: $client compose -f compose.yaml -f docker/podman.yaml build app" ;;
     esac
 elif compose=$(docker compose version --short 2>/dev/null); then
     case ${compose#v} in
@@ -185,8 +186,7 @@ engine_has_cdi() {
 accelerator=cpu
 if host_has_no_gpu; then :
 elif engine_has_nvidia; then accelerator=nvidia
-elif engine_has_cdi; then
-    accelerator=cdi
+elif engine_has_cdi; then accelerator=cdi
 fi
 
 if [ "$accelerator$podman" = cpuyes ] && host_has_gpu; then
