@@ -151,4 +151,5 @@ def test_no_image_and_no_build_knows_a_token_or_the_password_of_a_proxy(light):
     assert history.returncode == shown.returncode == inside.returncode == 0
     for text in (history.stdout, shown.stdout, inside.stdout):
         assert "hf_of-the-test" not in text and "u:pw@p" not in text
+    assert "BUILDKIT_CACHE_MOUNT_NS" in built
     assert "HF_TOKEN" not in built.partition("    cap_add:")[0]
