@@ -44,12 +44,13 @@ test-all: lint $(installed) $(cli)  ## every test that there is, for a night or 
 # Two workers share the engine; what looks at the whole of it runs alone, at the end. Beside the first tests, which
 # use none, it is started and its build cache made smaller; an engine that was up before stays.
 define run_tests
-	status=0; export ENGINE_STAYS=yes; \
-	$(venv) -m engines.engine status >/dev/null 2>&1 || trap '$(venv) -m engines.engine down >/dev/null 2>&1 || :' EXIT; \
+	status=0; stop=''; export ENGINE_STAYS=yes; \
+	$(venv) -m engines.engine status >/dev/null 2>&1 || stop=yes; \
+	{ $(venv) -m engines.engine up && $(venv) -m engines.engine prune; } >/dev/null & up=$$!; \
+	trap 'if [ "$$up" ]; then kill $$up; wait $$up || :; fi; [ -z "$$stop" ] || $(venv) -m engines.engine down >/dev/null' EXIT; \
 	trap 'exit 130' INT TERM; \
-	{ $(venv) -m engines.engine up && $(venv) -m engines.engine prune; } >/dev/null 2>&1 & \
 	$(venv) -m pytest tests/generation --numprocesses auto -m '$1' || status=1; \
-	wait; \
+	wait $$up || :; up=''; \
 	$(venv) -m pytest tests/devcontainer tests/engine --numprocesses 2 --dist loadfile --no-loadscope-reorder \
 		-m '($1) and not serial' || status=1; \
 	$(venv) -m pytest tests/engine tests/devcontainer -m '($1) and serial' || status=1; \

@@ -93,9 +93,16 @@ def telling_line(printed: str) -> str:
 
 @contextmanager
 def locked() -> Iterator[None]:
-    """Hold the lock of all private engines, so that two `up` at once do not race. Needs root."""
-    RUN.mkdir(exist_ok=True)
-    with (RUN / "lock").open("w") as lock:
+    """Hold the lock of all private engines, so that two `up` at once do not race.
+
+    Raises EngineError for who is not root.
+    """
+    try:
+        RUN.mkdir(exist_ok=True)
+        opened = (RUN / "lock").open("w")
+    except PermissionError as error:
+        raise EngineError(f"run this as root (sudo): {error}") from None
+    with opened as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -35,7 +35,14 @@ pytest_plugins = [
 TEMPLATE = Path(__file__).resolve().parent.parent
 # Compose's own tags, which say how compose.guarded.yaml differs from compose.yaml.
 for tag in ("!override", "!reset"):
-    yaml.SafeLoader.add_constructor(tag, lambda loader, node: None)
+    yaml.SafeLoader.add_constructor(
+        tag,
+        lambda loader, node: (
+            loader.construct_mapping(node, deep=True)
+            if isinstance(node, yaml.MappingNode)
+            else loader.construct_sequence(node, deep=True)
+        ),
+    )
 
 
 @dataclass(frozen=True)

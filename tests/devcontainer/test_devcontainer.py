@@ -52,7 +52,8 @@ def test_the_tools_that_the_settings_name_are_there(dev):
     python = settings["customizations"]["vscode"]["settings"]["python.defaultInterpreterPath"]
 
     assert dev.execute("which", "python") == python
-    assert dev.execute("id", "-G") == str(dev.user.gid)  # not root's group
+    groups = dev.execute("id", "-G").split()
+    assert groups == [str(dev.user.gid), "4321"]  # compose.project.yaml's, and not root's
     versions = dev.execute(python, "-c", "import debugpy, ipykernel, pytest, capy_dev; print('all there')")
 
     assert versions == "all there"

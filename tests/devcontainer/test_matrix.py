@@ -73,7 +73,7 @@ def test_it_opens_and_everything_works_as(uid, environment, host_user, pytorch, 
         done.append("up")
         assert dev.execute("id", "-u") == str(uid)
         done.append("exec")
-        assert dev.execute("git", "config", "--global", "--get", "safe.directory") == "/code"
+        assert dev.execute("git", "config", "--system", "--get", "safe.directory") == "/code"
         done.append("postCreate")
         dev.execute("touch", "/code/made-here")
         assert (project.path / "made-here").stat().st_uid == uid

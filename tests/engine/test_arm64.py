@@ -6,7 +6,6 @@ import os
 import platform
 import re
 import subprocess
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -118,7 +117,6 @@ def test_a_build_for_a_gpu_that_arm_has_no_packages_for_is_refused_before_it_dow
     project = generate(
         tmp_path, project=f"capy-env-arm64-{environment}", environment=environment, cuda="cu12-py312"
     )
-    begin = time.monotonic()
 
     done = project.run(*BUILD, **{**settings, "ACCELERATOR": "nvidia"})
 
@@ -128,7 +126,6 @@ def test_a_build_for_a_gpu_that_arm_has_no_packages_for_is_refused_before_it_dow
     assert len(said) == 1, log
     assert "cuda=cu13-py312, or set ACCELERATOR=cpu in .env" in said[0]
     assert not re.search(r"Get:\d|Downloading|Resolved", log)
-    assert time.monotonic() - begin < 60
 
 
 def succeed(project: BakedProject, *command: str, **settings: str) -> str:

@@ -355,8 +355,9 @@ def test_vs_code_gets_the_same_service_with_its_tools_and_no_ids_from_env(config
     )
 
     assert dev.get("deploy") == plain.get("deploy")
-    binds = [volume for volume in dev["volumes"] if volume["type"] == "bind"]
+    *binds, repository = (volume for volume in dev["volumes"] if volume["type"] == "bind")
     assert binds == plain["volumes"]
+    assert repository["source"] == "/dev/null"  # of a git worktree, which this is not
     assert len(dev["volumes"]) > len(binds)  # its own, for what outlives a rebuild
     assert (plain["build"]["target"], dev["build"]["target"]) == ("runtime", "dev")
     assert dev["image"] == image_of("capy-test", f"{accelerator}-dev")
@@ -365,6 +366,7 @@ def test_vs_code_gets_the_same_service_with_its_tools_and_no_ids_from_env(config
         "GROUP_ID": "",
         "HF_TOKEN": None,
         "PUBLIC_INDEX_URL": "",
+        "TZ": "",
         "USER_ID": "",
         "WANDB_API_KEY": None,
     }

@@ -232,8 +232,9 @@ def test_a_low_limit_of_open_files_is_raised(start, ulimit, files):
 
 
 def test_without_a_command_and_a_terminal_it_says_what_to_type(project):
-    """As `docker compose up --detach` starts it: the shell would end at once, without a word."""
+    """As `docker compose up --detach` starts it: the shell would end at once and say nothing."""
     up = project.run("docker", "compose", "up", "--exit-code-from", "app", "app")
+    project.run("docker", "compose", "down")
     piped = subprocess.run(
         ["docker", "compose", "run", "--rm", "-T", "app"],
         cwd=project.path,

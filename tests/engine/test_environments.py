@@ -66,6 +66,18 @@ def test_an_environment_of_a_line_is_generated_and_locked_or_refused(
     done.append("locks")
 
 
+def made(line, environment, pytorch, request, tmp_path) -> tuple[BakedProject, dict[str, str]]:
+    """Return a project of a line, locked, and the settings of its builds and runs."""
+    settings = {"ACCELERATOR": "cpu"}
+    if environment == "training-ngc":
+        settings["BASE_IMAGE"] = request.getfixturevalue("ngc_image")
+    answers = {"environment": environment, "cuda": line, **ANSWERS[line]}
+    project = generate(tmp_path, project=f"capy-env-{environment}", **answers)
+    pytorch.use_in(project)
+    lock(project)
+    return project, settings
+
+
 @pytest.mark.parametrize(
     ("line", "environment"),
     [pytest.param(*pair, marks=() if pair in BUILT else pytest.mark.nightly) for pair in SERVED],
@@ -76,14 +88,7 @@ def test_an_environment_of_a_line_works_and_its_versions_match(
 ):
     """Without a GPU, so with the packages for a CPU; the stand-ins are named in the summary."""
     done = table.setdefault((line, environment), [])
-    settings = {"ACCELERATOR": "cpu"}
-    if environment == "training-ngc":
-        settings["BASE_IMAGE"] = request.getfixturevalue("ngc_image")
-
-    answers = {"environment": environment, "cuda": line, **ANSWERS[line]}
-    project = generate(tmp_path, project=f"capy-env-{environment}", **answers)
-    pytorch.use_in(project)
-    lock(project)
+    project, settings = made(line, environment, pytorch, request, tmp_path)
 
     try:
         succeed(project, "docker", "compose", "build", "--progress", "plain", **settings)
@@ -112,13 +117,7 @@ def test_an_environment_of_a_line_works_and_its_versions_match(
 @pytest.mark.parametrize(("line", "environment"), sorted(BUILT), ids=str)
 def test_its_project_s_own_tests_pass(line, environment, base, pytorch, request, tmp_path):
     """In `make test` those of `full`, which has them all: test_ray.py."""
-    settings = {"ACCELERATOR": "cpu"}
-    if environment == "training-ngc":
-        settings["BASE_IMAGE"] = request.getfixturevalue("ngc_image")
-    answers = {"environment": environment, "cuda": line, **ANSWERS[line]}
-    project = generate(tmp_path, project=f"capy-env-{environment}", **answers)
-    pytorch.use_in(project)
-    lock(project)
+    project, settings = made(line, environment, pytorch, request, tmp_path)
 
     try:
         succeed(project, *RUN, "pytest", **settings)

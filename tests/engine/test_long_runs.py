@@ -101,7 +101,7 @@ def test_one_that_was_stopped_comes_back_unless_it_is_removed(training, second):
 
 
 def test_one_that_always_fails_ends_after_some_tries(training, second):
-    name = training("echo start; exit 3")
+    name = training("echo start; sleep 2; exit 3")
 
     wait_for(lambda: state(second, name) == "exited 3" and second.docker("logs", name).count("start") >= 5)
 

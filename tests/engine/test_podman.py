@@ -137,9 +137,8 @@ def by_podman(user: User) -> Launcher:
 
 
 def by_compose(user: User, compose: tuple[str, ...], accelerator: str, build: Callable) -> Launcher:
-    """A Compose: docker-compose, which `podman compose` starts on Podman's socket, or podman-compose."""
+    """A Compose: docker-compose, which `podman compose` starts on Podman's socket."""
     run = (*compose, "run", "--rm", "-T", "app")
-    # podman-compose 1.3 hands `${NAME:-}` on as it stands
     settings = {"USER_ID": "", "GROUP_ID": "", "PUBLIC_INDEX_URL": "", "ACCELERATOR": "cpu"}
 
     def with_gpus(ids: str) -> subprocess.CompletedProcess[str]:
@@ -177,16 +176,6 @@ def test_podman_compose_runs_what_podman_build_has_built(user, launchers):
     assert wrong(row) == {}
 
 
-def test_podman_compose_the_program(user, launchers):
-    settings = {"USER_ID": "", "GROUP_ID": "", "PUBLIC_INDEX_URL": "", "ACCELERATOR": "cpu"}
-    build = partial(user.run, "podman-compose", "build", "app", **settings)
-    launcher = by_compose(user, ("podman-compose",), "nvidia", build)
-
-    launchers[launcher.name] = row = examine(launcher)
-
-    assert wrong(row) == {}
-
-
 def test_the_stage_dev_has_its_tools(user):
     done = podman_build(user, "dev", "-dev")
 
@@ -221,7 +210,7 @@ def test_docker_compose_builds_with_the_overlay_alone(user):
     assert "the classic builder doesn't support secrets" in refused.stderr
     assert "STEP 1/" not in refused.stdout
     assert "doesn't support secrets" not in begun.stderr
-    assert "STEP 1/9: FROM localhost/nothing:1 AS base" in begun.stdout
+    assert re.search(r"STEP 1/\d+: FROM localhost/nothing:1 AS base", begun.stdout)
 
 
 @pytest.mark.parametrize(
@@ -233,13 +222,9 @@ def test_docker_compose_builds_with_the_overlay_alone(user):
         ),
         # why the detection does not choose these
         pytest.param("podman compose", {"ACCELERATOR": "nvidia"}, "", id="docker-compose, without CDI"),
+        # it follows one step of `extends`, so the project has no GPU, no limits and no base image there
         pytest.param("podman-compose", {"ACCELERATOR": "cdi"}, "", id="podman-compose, by CDI's name"),
-        pytest.param(
-            "podman-compose", {"ACCELERATOR": "nvidia"}, "nvidia0 nvidia1", id="podman-compose, all"
-        ),
-        pytest.param(
-            "podman-compose", {"ACCELERATOR": "nvidia", "GPU_IDS": "1"}, "nvidia1", id="podman-compose, 1"
-        ),
+        pytest.param("podman-compose", {"ACCELERATOR": "nvidia"}, "", id="podman-compose"),
     ],
 )
 def test_the_gpus_reach_a_container(user, compose, settings, shown):

@@ -464,7 +464,7 @@ def test_it_works_beside_nvidia_s_own_pytorch(ngc_image, index, tmp_path, file):
         "private_packages": "in-house-package",
     }
     project = empty(generate(tmp_path, project="capy-index", **answers))
-    settings = {**GOOD, "ACCELERATOR": "cpu", "BASE_IMAGE": ngc_image}
+    settings = {**GOOD, "ACCELERATOR": "cpu", "BASE_IMAGE": ngc_image, "BUILDKIT_PROGRESS": "plain"}
     files = dict.fromkeys(["compose.yaml", file, "compose.override.yaml"])
     compose = ["docker", "compose", *(word for name in files for word in ("--file", name))]
     code = f"import torch; {WHICH}"  # torch: it is not the image of another test
@@ -472,7 +472,7 @@ def test_it_works_beside_nvidia_s_own_pytorch(ngc_image, index, tmp_path, file):
     built = project.run(*compose, "build", **settings)
     done = project.run(*compose, "run", "--rm", "app", "python", "-c", code, **settings)
 
-    assert built.returncode == 0, built.stderr
+    assert built.returncode == 0, built.stdout + built.stderr
     assert (done.returncode, done.stdout.split()[-1:]) == (0, ["1.0"]), done.stderr
     assert not PASSWORDS["plain"].is_in((built.stderr + done.stderr).encode())
 

@@ -102,11 +102,25 @@ def test_a_build_goes_through_the_proxy_and_keeps_nothing_of_it(light: BakedProj
     done = light.run("docker", "compose", "build", "--no-cache", "--progress", "plain", **settings)
     history = light.run("docker", "history", "--no-trunc", image_of(LIGHT))
     shown = light.run("docker", "inspect", image_of(LIGHT))
+    files = [
+        "docker",
+        "run",
+        "--rm",
+        "--entrypoint",
+        "grep",
+        image_of(LIGHT),
+        "-rlIF",
+        "s3cr3t",
+        "/opt",
+        "/usr/local",
+    ]
+    left = light.run(*files, "/etc", "/home", "/root", "/code", "/var/log")
 
     assert done.returncode == 0, done.stderr[-3000:]
     assert {urlsplit(f"//{asked}").port for asked in proxy.asked} >= {80, 443}  # apt, and pip or uv
     for text in (history.stdout, shown.stdout):
         assert "s3cr3t" not in text and "_proxy" not in text.lower()
+    assert (left.returncode, left.stdout) == (1, ""), left.stderr  # 1: grep found none
 
 
 def test_a_script_goes_through_the_proxy_but_not_to_its_own_servers(light: BakedProject, proxy: Proxy):

@@ -78,10 +78,15 @@ def sentence(answers: dict[str, str | bool]) -> str:
 
 
 @pytest.fixture(scope="package", autouse=True)
-def no_engine() -> Iterator[None]:
-    """Without an engine docker/write-env.sh writes no ACCELERATOR: the same files everywhere."""
+def no_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Without engine and zone docker/write-env.sh writes neither ACCELERATOR nor TZ, as everywhere."""
+    podman = tmp_path_factory.mktemp("no-engine") / "podman"
+    podman.write_text("#!/bin/sh\nexit 125\n")
+    podman.chmod(0o755)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+        patch.setenv("PATH", f"{podman.parent}:{os.environ['PATH']}")
+        patch.setenv("TZ", "")
         yield
 
 

@@ -75,6 +75,9 @@ def engine(pytestconfig: pytest.Config) -> Iterator[Engine]:
         # the settings of whoever runs the tests are not the tests' settings
         for name in ("ACCELERATOR", "BASE_IMAGE", "CACHE_DIR", "GPU_IDS", "GROUP_ID", "USER_ID", *INDEX):
             patch.delenv(name, raising=False)
+        for name in ("HF_TOKEN", "WANDB_API_KEY"):
+            patch.delenv(name, raising=False)
+        patch.setenv("TZ", "")
         if bundle := os.environ.get("SSL_CERT_FILE"):
             patch.setenv("CA_BUNDLE", bundle)
         patch.setenv("BUILD_CACHE", "capy-tests")  # one for all projects, so that none downloads again

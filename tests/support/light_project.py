@@ -29,6 +29,7 @@ def empty(project: BakedProject) -> BakedProject:
     after = rest.partition("\n]")[2]
     text = f"{before}dependencies = {json.dumps(private)}{after}"
     text = re.sub(r"^(nvidia|cpu|test) = \[.*\]$", r"\1 = []", text, flags=re.MULTILINE)
+    text = re.sub(r'(?m)^torch(vision)? = \[\{ index = "pytorch-cpu".*\n', "", text)
     text = re.sub(r'(?m)^(dev = \[\n  \{ include-group = "test" \},\n)(.*\n)*?\]$', r"\1]", text)
     assert found
     path.write_text(text)

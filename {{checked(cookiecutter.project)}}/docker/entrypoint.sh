@@ -186,7 +186,7 @@ more_files() {
 run() {
     PATH=$path
     if [ $# = 0 ]; then
-        # `docker compose up` gives neither; bash would end at once, without a word
+        # `docker compose up` gives neither; bash would end at once and say nothing
         [ ! /dev/stdin -ef /dev/null ] \
             || die 64 'no command and no terminal. A shell: docker compose run --rm app. A container that waits: docker compose run --detach --name NAME app sleep infinity'
         start bash

@@ -47,7 +47,7 @@ if [ -z "${BUILD_CACHE+set}" ] && [ -z "$(setting BUILD_CACHE)" ]; then
 fi
 
 # The time zone of this machine: its clock is a link into a folder of zones.
-if [ -z "${TZ+set}" ] && [ -z "$(setting TZ)" ]; then
+if [ -z "${TZ+set}" ] && ! grep -q '^TZ=' .env 2>/dev/null; then
     zone=$(readlink /etc/localtime 2>/dev/null) || zone=''
     case $zone in
         *zoneinfo/*UTC) ;;  # as without TZ
@@ -61,9 +61,15 @@ repository=''
 case $([ -L .git ] || [ ! -f .git ] || cat .git) in
     *[[:cntrl:]]*) ;;
     'gitdir: /'*/worktrees/*)
-        worktree=$(cat .git) && worktree=${worktree#gitdir: }
-        # A container may have written that file: only a repository that names this folder, too.
-        if [ "$(cat "$worktree/gitdir" 2>/dev/null)" = "$PWD/.git" ]; then repository=${worktree%/worktrees/*}; fi
+        worktree=$(cat .git) && worktree=${worktree#gitdir: } && elsewhere=${worktree%/worktrees/*}
+        # A container may have written that file: only a repository elsewhere that names this folder, too.
+        case $worktree/ in
+            */../* | */./* | "$PWD"/*) ;;
+            *)
+                if [ -f "$worktree/gitdir" ] && [ "$(cat "$worktree/gitdir")" = "$PWD/.git" ] \
+                    && [ "$(cd -P "$elsewhere" && pwd)" = "$elsewhere" ]; then repository=$elsewhere; fi
+                ;;
+        esac
         ;;
 esac
 if [ -z "${GIT_REPOSITORY+set}" ]; then
@@ -82,12 +88,17 @@ name_gpus() {  # for ACCELERATOR=cdi: a setting for each GPU of GPU_IDS=0,1
     case $(setting GPU_IDS) in *,*) ;; *) return 0 ;; esac
     IFS=, && set -f
     # shellcheck disable=SC2046  # split on purpose
-    set -- $(setting GPU_IDS)
+    set -- $(setting GPU_IDS | tr -d ' ')
     unset IFS && set +f
+    [ $# -gt 1 ] || return 0
     if [ $# -gt 4 ]; then
         say "ACCELERATOR=cdi takes four GPUs or all, and GPU_IDS in .env has $#: write fewer, or GPU_IDS=all"; exit 64
     fi
-    sed -i '/^[[:space:]]*\(export[[:space:]]\{1,\}\)\{0,1\}\(GPU_IDS\|SECOND_GPU\|THIRD_GPU\|FOURTH_GPU\)[[:space:]]*[=:]/d' .env
+    # a new file in its place: on a full disk the old one, with its passwords, stays
+    new=$(mktemp ./.env.XXXXXX)
+    grep -vE '^[[:space:]]*(export[[:space:]]+)?(GPU_IDS|SECOND_GPU|THIRD_GPU|FOURTH_GPU)[[:space:]]*[=:]' .env > "$new" \
+        || [ $? = 1 ] || { rm -f "$new"; exit 1; }
+    mv "$new" .env
     add "GPU_IDS=$1"
     add "SECOND_GPU=nvidia.com/gpu=$2"
     if [ $# -gt 2 ]; then add "THIRD_GPU=nvidia.com/gpu=$3"; fi
@@ -106,9 +117,8 @@ esac
 # All of it as JSON: older engines know fewer of its fields by name. Without an engine, Docker up to 26
 # exits with 0 all the same and lists errors.
 ask() { engine=$("$1" info --format '{{json .}}' 2>&1) || engine="no answer: $engine"; }
-answers() { case $engine in 'no answer: '* | *'"ServerErrors":["'*) return 1 ;; esac; }
 client=docker && ask docker
-if ! answers && command -v podman >/dev/null 2>&1; then client=podman && ask podman; fi
+if ! command -v docker >/dev/null 2>&1 && command -v podman >/dev/null 2>&1; then client=podman && ask podman; fi
 case $engine in
     'no answer: '*'permission denied while'* | *'"ServerErrors":["'*'permission denied while'*)
         say 'you may not use the Docker Engine, so no ACCELERATOR was written: join the group docker, then: sh docker/write-env.sh'
@@ -123,14 +133,12 @@ esac
 case $engine in *'"buildahVersion":'* | *'"krun":'*) podman=yes ;; *) podman='' ;; esac
 
 # Asked itself: `docker info` also lists a plugin that does not run. 2.17 is the oldest that was tried.
-composer=''
 if [ "$podman" ]; then
-    if command -v podman-compose >/dev/null 2>&1; then composer="podman-compose"; fi
-    # it says which program it starts; before 4.7 there is none
-    if answer=$("$client" compose version 2>&1); then case $answer in *'podman-compose"'*) ;; *) composer="$client compose" ;; esac; fi
-    case $composer in
-        '') say 'Podman has no Compose, and this project needs one: install docker-compose or podman-compose' ;;
-        *' compose') say "before the first run: $composer -f compose.yaml -f docker/podman.yaml build app" ;;
+    # It says which program it starts; before Podman 4.7 there is no such command.
+    answer=$("$client" compose version 2>&1) || answer='"podman-compose"'
+    case $answer in
+        *'podman-compose"'*) say 'Podman has no Docker Compose, and this project needs it (podman-compose cannot read it): install docker-compose' ;;
+        *) say "before the first run: $client compose -f compose.yaml -f docker/podman.yaml build app" ;;
     esac
 elif compose=$(docker compose version --short 2>/dev/null); then
     case ${compose#v} in
@@ -178,9 +186,7 @@ engine_has_cdi() {
 accelerator=cpu
 if host_has_no_gpu; then :
 elif engine_has_nvidia; then accelerator=nvidia
-elif engine_has_cdi; then
-    accelerator=cdi
-    if [ "$composer" = podman-compose ]; then accelerator=nvidia; fi  # it gives CDI's GPUs for this, and knows no other
+elif engine_has_cdi; then accelerator=cdi
 fi
 
 if [ "$accelerator$podman" = cpuyes ] && host_has_gpu; then
