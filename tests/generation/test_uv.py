@@ -185,7 +185,7 @@ def test_a_private_package_is_not_taken_from_the_public_index(bake, tmp_path):
 
     for typed in PUBLIC:
         assert (typed, uv.calls(typed), uv.code) == (typed, [], 64)
-        assert "is a private package (tool.uv.sources)" in uv.stderr
+        assert "(tool.uv.sources), and this would install a public one: uv add" in uv.stderr
     (project.path / "plain").write_text(HEADER.format(OWN))
     for typed in ("run -s plain", "run --script plain"):
         assert (typed, uv.calls(typed), uv.code) == (typed, [], 64)

@@ -41,7 +41,7 @@ def test_a_name_or_a_version_says_that_it_is_for_another_cuda(machine, name, ver
     assert f"{name} {version} is built for CUDA 1" in problems
     assert "this environment is CUDA 13" in problems
     assert f"{instead}" in problems
-    assert f"{name} is asked for by forecasts" in problems
+    assert f"{name} is required by forecasts" in problems
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_one_library_for_two_cudas_is_named_with_what_asks_for_it(machine, ours)
 
     assert "nvidia-cusolver-cu12 11.7 for another CUDA beside those of CUDA 13" in problems
     assert "ask for tensorflow without the extra" in problems
-    assert "asked for by tensorflow |" in problems
+    assert "required by tensorflow |" in problems
 
 
 def test_a_library_for_another_cuda_alone_is_a_remark(machine):
@@ -109,7 +109,7 @@ def test_a_library_for_another_cuda_alone_is_a_remark(machine):
     machine.dist("trees", "3.1", "nvidia-nccl-cu12")
 
     assert machine.problems("cuda-builds") == ""
-    assert machine.remarks("cuda-builds") == ["nvidia-nccl-cu12 2.28: not for CUDA 13; asked for by trees"]
+    assert machine.remarks("cuda-builds") == ["nvidia-nccl-cu12 2.28: not for CUDA 13; required by trees"]
 
 
 def test_a_module_for_cuda_is_named_on_a_cpu(machine):
@@ -119,7 +119,7 @@ def test_a_module_for_cuda_is_named_on_a_cpu(machine):
     problems = machine.problems("cuda-builds", "cpu")
 
     assert "radar 3.2 is built for CUDA 13: radar/_radar.so needs libcudart.so.13" in problems
-    assert "radar is asked for by pipeline" in problems
+    assert "radar is required by pipeline" in problems
     assert machine.problems("shared-objects", "cpu") == ""
 
 
@@ -132,7 +132,7 @@ def test_cuda_that_works_on_a_cpu_is_a_remark_with_what_asks_for_it(machine):
     assert machine.problems("cuda-builds", "cpu") == ""
     (remark,) = machine.remarks("cuda-builds", "cpu")
     assert (
-        "nvidia-cublas 13.1: CUDA libraries, which ACCELERATOR=cpu does not use; asked for by radar:"
+        "nvidia-cublas 13.1: CUDA libraries, which ACCELERATOR=cpu does not use; required by radar:"
         in remark
     )
 
