@@ -198,9 +198,9 @@ def assert_a_stopped_training_goes_on(project: BakedProject, settings: dict[str,
     succeed(project, "docker", "rm", container)
 
     assert code == "130"
-    assert "goes on from there" in said.stderr
+    assert "continues from there" in said.stderr
     further = succeed(project, *RUN, "script.py", "--epochs", f"{last + 2}", **settings)
-    assert int(re.search(r"going on after epoch (\d+)", further)[1]) >= last >= 3
+    assert int(re.search(r"continuing after epoch (\d+)", further)[1]) >= last >= 3
 
 
 COMPILE = """

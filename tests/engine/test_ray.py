@@ -161,7 +161,7 @@ class Submitted:
 
     def began_after(self) -> list[int]:
         """Return the epochs after which train.py says that it has begun."""
-        return [int(number) for number in re.findall(r"begins after epoch (\d+)", self.said())]
+        return [int(number) for number in re.findall(r"starts after epoch (\d+)", self.said())]
 
 
 def wait_until(true: Callable[[], object], seconds: float, what: str) -> float:

@@ -152,7 +152,7 @@ def test_a_path_that_compose_does_not_take_is_refused_in_one_line(made, tmp_path
 
     assert done.returncode == 64
     assert len(done.stderr.splitlines()) == 1
-    assert "rename it" in done.stderr
+    assert "rename the folder" in done.stderr
     assert not (project.path / ".env").exists()
 
 

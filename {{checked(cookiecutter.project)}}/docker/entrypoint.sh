@@ -1,5 +1,5 @@
 #!/bin/sh
-# Switches from root to the owner of the project folder, then runs your command: README.md, user and permissions.
+# Switches from root to the owner of the project folder, then runs your command.
 # As that user it starts itself again: on NFS root may not read your files, and no process stays root.
 # It runs at every start: few processes, and nothing whose time grows with the number of files.
 set -eu

@@ -26,10 +26,10 @@ def test_packages_without_cuda_are_fine(machine):
 @pytest.mark.parametrize(
     ("name", "version", "instead"),
     [
-        ("cuml-cu11", "24.4", "cuml-cu13 in pyproject.toml instead"),
-        ("cupy-cuda11x", "13.3", "cupy-cuda13x in pyproject.toml instead"),
-        ("jax-cuda12-plugin", "0.7", "jax-cuda13-plugin in pyproject.toml instead"),
-        ("exllamav2", "0.2.4+cu121.torch2.4.0", "a release of exllamav2 for CUDA 13 in pyproject.toml"),
+        ("cuml-cu11", "24.4", "write cuml-cu13 into pyproject.toml instead"),
+        ("cupy-cuda11x", "13.3", "write cupy-cuda13x into pyproject.toml instead"),
+        ("jax-cuda12-plugin", "0.7", "write jax-cuda13-plugin into pyproject.toml instead"),
+        ("exllamav2", "0.2.4+cu121.torch2.4.0", "write a release of exllamav2 for CUDA 13 into pyproject.toml"),
     ],
 )
 def test_a_name_or_a_version_says_that_it_is_for_another_cuda(machine, name, version, instead):
@@ -99,7 +99,7 @@ def test_one_library_for_two_cudas_is_named_with_what_asks_for_it(machine, ours)
     problems = machine.problems("cuda-builds")
 
     assert "nvidia-cusolver-cu12 11.7 for another CUDA beside those of CUDA 13" in problems
-    assert "ask for tensorflow without the extra" in problems
+    assert "install tensorflow without the extra" in problems
     assert "required by tensorflow |" in problems
 
 
@@ -142,7 +142,7 @@ def test_a_pytorch_without_cuda_on_a_gpu_is_a_remark_where_the_environment_has_n
     machine.dist("torch", "2.14.1+cpu")
 
     assert machine.remarks("cuda-builds") == [
-        "torch 2.14.1+cpu is a build without CUDA: it computes on the CPU"
+        "torch 2.14.1+cpu is a build without CUDA: it runs on the CPU"
     ]
 
 
@@ -154,5 +154,5 @@ def test_two_packages_of_one_library_are_named_with_the_setting_that_drops_one(m
     problems = machine.problems("cuda-builds")
 
     assert "nvidia-nccl-cu12 2.28 for another CUDA beside those of CUDA 13" in problems
-    assert '"nvidia-nccl-cu12" in exclude-dependencies of [tool.uv] in pyproject.toml' in problems
+    assert 'add "nvidia-nccl-cu12" to exclude-dependencies of [tool.uv] in pyproject.toml' in problems
     assert machine.problems("shared-objects") == ""

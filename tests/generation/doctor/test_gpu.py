@@ -37,7 +37,7 @@ def test_a_reservation_without_a_gpu_is_named(machine, monkeypatch):
 
 
 def test_no_reservation_is_named(machine):
-    assert "none was asked for" in machine.problems("gpu")
+    assert "none was requested" in machine.problems("gpu")
 
 
 @pytest.mark.parametrize("visible", ["", "all"])

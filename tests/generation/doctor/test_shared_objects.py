@@ -142,7 +142,7 @@ def test_a_cudnn_of_another_major_is_named(machine):
     problems = machine.problems("shared-objects")
 
     assert "libcudnn.so.8 is missing" in problems
-    assert "a release of speech for CUDA 13 and cuDNN 9 in pyproject.toml" in problems
+    assert "write a release of speech for CUDA 13 and cuDNN 9 into pyproject.toml" in problems
 
 
 @pytest.mark.parametrize("name", system_packages.OPENED_LATER)

@@ -54,8 +54,7 @@ def check_gpu(facts: Facts) -> Findings:
         yield problem(
             f"NVIDIA_VISIBLE_DEVICES={asked}, but there is no GPU in this container",
             "everything would run on the CPU",
-            f"docker run: add --gpus all; docker compose: {TOOLKIT}; "
-            f"{PODMAN}; {WITHOUT_GPU}",
+            f"docker run: add --gpus all; docker compose: {TOOLKIT}; {PODMAN}; {WITHOUT_GPU}",
         )
 
 
