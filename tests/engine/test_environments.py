@@ -53,7 +53,7 @@ def test_an_environment_of_a_line_is_generated_and_locked_or_refused(
 ):
     done = table.setdefault((line, environment), [])
     if (line, environment) not in SERVED:
-        with pytest.raises(FailedHookException, match="cannot be had"):
+        with pytest.raises(FailedHookException, match="is not available"):
             generate(tmp_path, environment=environment, cuda=line)
         assert not any(tmp_path.iterdir())
         done.append("refused")

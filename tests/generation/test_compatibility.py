@@ -162,7 +162,7 @@ def test_a_pair_that_cannot_be_had_is_refused_in_one_line_with_the_nearest(tmp_p
     (said,) = (done.stdout + done.stderr).splitlines()
     nearest = [other for other in LINES if f"cuda={other}, " in said and other != line]
     assert done.returncode == 1
-    assert said.startswith(f"environment={environment} cannot be had with cuda={line}: ")
+    assert said.startswith(f"environment={environment} is not available with cuda={line}: ")
     assert said.endswith("Nothing was written")
     assert len(nearest) == 1
     assert (environment, nearest[0]) not in UNSERVED
@@ -231,7 +231,7 @@ def test_the_page_promises_an_arm_machine_what_its_packages_have_code_for():
 
 def test_a_name_of_no_line_is_refused_in_one_line():
     """Cookiecutter checks an answer; a replay file that somebody wrote it does not."""
-    with pytest.raises(FailedHookException, match="'cu99' is no answer to `environment` or `cuda`"):
+    with pytest.raises(FailedHookException, match="'cu99' is not an answer to `environment` or `cuda`"):
         chosen({"environment": "full", "cuda": "cu99"})
 
 

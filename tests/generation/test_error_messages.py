@@ -16,7 +16,11 @@ PAGE = (TEMPLATE / "docs/error-messages.md").read_text()
 TEXTS = {"problem": 0, "remark": 0, "say": 0, "ValueError": 0, "Refusal": -1}
 TEXTS |= {"FailedHookException": 0, "Unserved": 0}
 # The end of another message; an error that the doctor catches.
-NO_MESSAGES = ("…. Nothing was written", "docker compose run --rm app uv add --no-sync", "not a 64-bit little-endian ELF file")
+NO_MESSAGES = (
+    "…. Nothing was written",
+    "docker compose run --rm app uv add --no-sync",
+    "not a 64-bit little-endian ELF file",
+)
 # What the tools print that are not ours: these rows cannot be found in our files.
 OTHERS = ("Docker and Compose",)
 FEWEST = 8  # letters that tell one message from another

@@ -29,7 +29,11 @@ def test_packages_without_cuda_are_fine(machine):
         ("cuml-cu11", "24.4", "write cuml-cu13 into pyproject.toml instead"),
         ("cupy-cuda11x", "13.3", "write cupy-cuda13x into pyproject.toml instead"),
         ("jax-cuda12-plugin", "0.7", "write jax-cuda13-plugin into pyproject.toml instead"),
-        ("exllamav2", "0.2.4+cu121.torch2.4.0", "write a release of exllamav2 for CUDA 13 into pyproject.toml"),
+        (
+            "exllamav2",
+            "0.2.4+cu121.torch2.4.0",
+            "write a release of exllamav2 for CUDA 13 into pyproject.toml",
+        ),
     ],
 )
 def test_a_name_or_a_version_says_that_it_is_for_another_cuda(machine, name, version, instead):
@@ -132,8 +136,7 @@ def test_cuda_that_works_on_a_cpu_is_a_remark_with_what_asks_for_it(machine):
     assert machine.problems("cuda-builds", "cpu") == ""
     (remark,) = machine.remarks("cuda-builds", "cpu")
     assert (
-        "nvidia-cublas 13.1: CUDA libraries, which ACCELERATOR=cpu does not use; required by radar:"
-        in remark
+        "nvidia-cublas 13.1: CUDA libraries, which ACCELERATOR=cpu does not use; required by radar:" in remark
     )
 
 
@@ -141,9 +144,7 @@ def test_a_pytorch_without_cuda_on_a_gpu_is_a_remark_where_the_environment_has_n
     machine.without("torch")
     machine.dist("torch", "2.14.1+cpu")
 
-    assert machine.remarks("cuda-builds") == [
-        "torch 2.14.1+cpu is a build without CUDA: it runs on the CPU"
-    ]
+    assert machine.remarks("cuda-builds") == ["torch 2.14.1+cpu is a build without CUDA: it runs on the CPU"]
 
 
 def test_two_packages_of_one_library_are_named_with_the_setting_that_drops_one(machine):

@@ -45,7 +45,9 @@ def test_who_gets_no_gpu_from_podman_is_told_of_the_detection(machine, monkeypat
     """There `driver: nvidia` by docker-compose gives no GPU and no error."""
     monkeypatch.setenv("NVIDIA_VISIBLE_DEVICES", visible)
 
-    assert "with Podman, remove ACCELERATOR from .env, then: sh docker/write-env.sh" in machine.problems("gpu")
+    assert "with Podman, remove ACCELERATOR from .env, then: sh docker/write-env.sh" in machine.problems(
+        "gpu"
+    )
 
 
 @pytest.mark.parametrize("driver", ["580.65.06", "580.105", "1000.1"])

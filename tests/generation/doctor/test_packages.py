@@ -207,7 +207,9 @@ def test_on_a_processor_without_builds_for_the_cuda_of_the_line_another_line_is_
     problems = machine.problems("cuda-major")
 
     assert "torch 2.14.1 is a build without CUDA; this environment is CUDA 12" in problems
-    assert "generate the project again with cuda=cu13-py312; to run without a GPU: ACCELERATOR=cpu" in problems
+    assert (
+        "generate the project again with cuda=cu13-py312; to run without a GPU: ACCELERATOR=cpu" in problems
+    )
     assert "pyproject.toml must have" not in problems
 
     machine.processor("x86_64")
