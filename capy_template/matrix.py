@@ -26,7 +26,7 @@ MACHINES = ("x86_64", "aarch64")  # processors, as platform.machine() calls them
 SHARED_MEMORY_MIB = 1024  # below this, a data loader with several workers fails sooner or later
 
 
-class Unserved(ValueError):
+class Unavailable(ValueError):
     """The line does not have this environment; the message says why, and what to use instead."""
 
 
@@ -115,11 +115,11 @@ def load() -> dict[str, Any]:
 def stack(environment: str, line: str) -> Stack:
     """Return the Stack of the answers `environment` and `cuda`.
 
-    Raises Unserved if the line does not have the environment, KeyError for unknown names.
+    Raises Unavailable if the line does not have the environment, KeyError for unknown names.
     """
     matrix = load()
-    if reason := unserved(matrix, environment, line):
-        raise Unserved(f"environment={environment} is not available with cuda={line}: {reason}")
+    if reason := unavailable(matrix, environment, line):
+        raise Unavailable(f"environment={environment} is not available with cuda={line}: {reason}")
     use, entry = matrix["environments"][environment], matrix["lines"][line]
     found = {name: fact for name, fact in entry.items() if isinstance(fact, dict)}
     facts = {name: fact["value"] for name, fact in found.items()}
@@ -165,7 +165,7 @@ def chosen(answers: Mapping[str, str]) -> Stack:
         raise FailedHookException(
             f"{error} is not an answer to `environment` or `cuda` of this template"
         ) from None
-    except Unserved as error:
+    except Unavailable as error:
         raise FailedHookException(f"{error}. Nothing was written") from None
 
 
@@ -226,7 +226,7 @@ def overrides(packages: list[str], cuda_from: str, facts: dict[str, Any]) -> tup
     return tuple(found)
 
 
-def unserved(matrix: dict[str, Any], environment: str, line: str) -> str:
+def unavailable(matrix: dict[str, Any], environment: str, line: str) -> str:
     """Return why a pair is not available and what to use instead, "" if it is available."""
     by_nvidia = source_of_cuda(matrix, environment, line) == "ngc"
     if not by_nvidia or matrix["lines"][line]["ngc_image"]["value"]:
@@ -245,7 +245,7 @@ def source_of_cuda(matrix: dict[str, Any], environment: str, line: str) -> str:
 
 def lines_with_cuda(matrix: dict[str, Any], environment: str, machine: str) -> tuple[str, ...]:
     """Return the lines with a GPU build of an environment for a processor."""
-    lines = [line for line in matrix["lines"] if not unserved(matrix, environment, line)]
+    lines = [line for line in matrix["lines"] if not unavailable(matrix, environment, line)]
     return tuple(line for line in lines if not without_cuda(matrix, environment, line, machine))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from capy_template.matrix import load, source_of_cuda, unserved, without_cuda
+from capy_template.matrix import load, source_of_cuda, unavailable, without_cuda
 from compatibility import gpus
 from compatibility.gpus import FRAMEWORKS, PROCESSORS, table
 
@@ -147,7 +147,7 @@ def shown(value: Any) -> str:
 
 def origin(matrix: dict[str, Any], environment: str, line: str) -> str:
     """Return where CUDA comes from in an environment of a line, or that there is no such pair."""
-    if unserved(matrix, environment, line):
+    if unavailable(matrix, environment, line):
         return "not to be had"
     return {
         "image": "NVIDIA's image, with cuDNN",
@@ -158,7 +158,7 @@ def origin(matrix: dict[str, Any], environment: str, line: str) -> str:
 
 def on_processor(matrix: dict[str, Any], environment: str, line: str, machine: str) -> str:
     """Return whether a line has an environment for a GPU on a processor, and what is missing where not."""
-    if unserved(matrix, environment, line):
+    if unavailable(matrix, environment, line):
         return "not to be had"
     lacking = without_cuda(matrix, environment, line, machine)
     return f"no: {' and '.join(FRAMEWORKS[name] for name in lacking)} without CUDA" if lacking else "yes"
@@ -168,7 +168,7 @@ def refusals(matrix: dict[str, Any]) -> list[str]:
     """Return for each pair that cannot be had: why, and what can."""
     pairs = [(name, line) for name in matrix["environments"] for line in matrix["lines"]]
     return [
-        f"`{name}` with `{line}`: {why}." for name, line in pairs if (why := unserved(matrix, name, line))
+        f"`{name}` with `{line}`: {why}." for name, line in pairs if (why := unavailable(matrix, name, line))
     ]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from packaging.utils import parse_wheel_filename
 
-from capy_template.matrix import FRAMEWORKS, MACHINES, extras, source_of_cuda, unserved, without_cuda
+from capy_template.matrix import FRAMEWORKS, MACHINES, extras, source_of_cuda, unavailable, without_cuda
 from compatibility import fatbin
 from compatibility.index import Changed
 
@@ -37,7 +37,7 @@ def questions(line: Line) -> dict[str, Callable[[Line], None]]:
 def shown(line: Line, fact: str) -> str:
     """Return what the matrix says of an environment on a processor, for a table."""
     environment, machine = fact.split(", ")
-    if why := unserved(line.matrix, environment, line.name):
+    if why := unavailable(line.matrix, environment, line.name):
         return f"refused: {why}"
     lacking = without_cuda(line.matrix, environment, line.name, machine)
     return f"without a GPU: no CUDA there in {' and '.join(lacking)}" if lacking else "resolves"
@@ -81,7 +81,7 @@ def glibc(line: Line) -> None:
 def resolved(line: Line, environment: str, machine: str) -> None:
     """The packages go together on that processor, without a GPU and, where the matrix says so, with one."""
     matrix = line.matrix
-    if unserved(matrix, environment, line.name):
+    if unavailable(matrix, environment, line.name):
         return
     use = matrix["environments"][environment]
     source = source_of_cuda(matrix, environment, line.name)

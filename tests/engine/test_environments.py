@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import pytest
 from cookiecutter.exceptions import FailedHookException
 
-from capy_template.matrix import load, unserved
+from capy_template.matrix import load, unavailable
 from tests.conftest import TEMPLATE, BakedProject, generate
 from tests.support.engine import change_owner
 from tests.support.stand_ins import ON_THE_HOST, lock
@@ -23,7 +23,7 @@ from tests.support.workers import image_of, report
 
 MATRIX = load()
 PAIRS = list(itertools.product(MATRIX["lines"], MATRIX["environments"]))
-SERVED = [(line, environment) for line, environment in PAIRS if not unserved(MATRIX, environment, line)]
+SERVED = [(line, environment) for line, environment in PAIRS if not unavailable(MATRIX, environment, line)]
 DEFAULT = json.loads((TEMPLATE / "cookiecutter.json").read_text())["cuda"][0]
 # In `make test`, too. test_ray.py has `full` with Ray; `inference` is the default project of most files.
 BUILT = {(DEFAULT, environment) for environment in ("training", "training-ngc")}

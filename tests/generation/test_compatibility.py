@@ -16,7 +16,7 @@ from cookiecutter.exceptions import FailedHookException
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from capy_template.matrix import FRAMEWORKS, MATRIX, OPENCVS, chosen, load, unserved
+from capy_template.matrix import FRAMEWORKS, MATRIX, OPENCVS, chosen, load, unavailable
 from compatibility import docs, facts, gpus
 from compatibility.index import GLIBC_MINOR
 from tests.conftest import TEMPLATE, run_cookiecutter
@@ -27,9 +27,9 @@ ENVIRONMENTS = load()["environments"]
 QUESTIONS = json.loads((TEMPLATE / "cookiecutter.json").read_text())
 SCHEMA = MATRIX.with_name("matrix.schema.json")
 PAIRS = [(name, line) for name in ENVIRONMENTS for line in LINES]
-SERVED = [pair for pair in PAIRS if not unserved(load(), *pair)]
+SERVED = [pair for pair in PAIRS if not unavailable(load(), *pair)]
 WITH_TORCH = [name for name, use in ENVIRONMENTS.items() if "torch" in use["packages"]]
-UNSERVED = [pair for pair in PAIRS if unserved(load(), *pair)]
+UNSERVED = [pair for pair in PAIRS if unavailable(load(), *pair)]
 
 # A fault, made in the first line or in the whole, and a word of the schema's complaint.
 FAULTS: dict[str, Callable[[dict, dict], object]] = {
@@ -152,7 +152,7 @@ def test_the_answers_and_their_labels_are_those_of_the_matrix(question, choices)
 
 
 def test_there_is_a_pair_that_cannot_be_had():
-    assert UNSERVED, "the next test tests nothing: remove both, and `unserved`"
+    assert UNSERVED, "the next test tests nothing: remove both, and `unavailable`"
 
 
 @pytest.mark.parametrize(("environment", "line"), UNSERVED)

@@ -152,7 +152,7 @@ def nvidia_packages(facts: Facts, objects: SharedObjects) -> Iterator[Finding]:
         if installed:
             yield remark(
                 f"{names(installed)}: CUDA libraries, which ACCELERATOR=cpu does not use; "
-                f"required by {askers(installed, objects)}: a build without CUDA saves the space"
+                f"required by {dependents(installed, objects)}: a build without CUDA saves the space"
             )
         return
     suffixed = [(d, match) for d in installed if (match := IN_A_NAME.search(d.name))]
@@ -161,19 +161,19 @@ def nvidia_packages(facts: Facts, objects: SharedObjects) -> Iterator[Finding]:
     present = {d.name for d in installed}
     twice = [d for d in others if {base(d), f"{base(d)}-cu{facts.cuda}"} & present]
     if twice:
-        asked = askers(twice, objects)
+        dependent_names = dependents(twice, objects)
         excluded = ", ".join(f'"{distribution.name}"' for distribution in twice)
         way = f"add {excluded} to exclude-dependencies of [tool.uv] in pyproject.toml"
         for name, other_way in OTHER_WAYS.items():
-            way = other_way if name in asked.split(", ") else way
+            way = other_way if name in dependent_names.split(", ") else way
         yield problem(
             f"{names(twice)} for another CUDA beside those of CUDA {facts.cuda}",
-            f"the frameworks may load the wrong one; required by {asked}",
+            f"the frameworks may load the wrong one; required by {dependent_names}",
             f"{way}; {REBUILD}",
         )
     elif others:
-        asked = askers(others, objects)
-        yield remark(f"{names(others)}: not for CUDA {facts.cuda}; required by {asked}")
+        dependent_names = dependents(others, objects)
+        yield remark(f"{names(others)}: not for CUDA {facts.cuda}; required by {dependent_names}")
 
 
 def base(distribution: Distribution) -> str:
@@ -187,17 +187,17 @@ def names(distributions: Iterable[Distribution]) -> str:
     return f"{first} and {len(others)} more" if others else first
 
 
-def askers(wanted: Iterable[Distribution], objects: SharedObjects) -> str:
+def dependents(wanted: Iterable[Distribution], objects: SharedObjects) -> str:
     """Return the packages that require these, without NVIDIA's own."""
     wanted_names = {distribution.name for distribution in wanted}
     toolkit = objects.distributions.get("cuda-toolkit")  # requires all of them, for other packages
     if toolkit and required_names(toolkit) & wanted_names:
         wanted_names.add(toolkit.name)
-    asking = {
+    found = {
         distribution.name
         for distribution in objects.distributions.values()
         if required_names(distribution) & wanted_names
         and distribution.name not in wanted_names
         and not nvidia_package(distribution)
     }
-    return ", ".join(sorted(asking)) or "pyproject.toml itself"
+    return ", ".join(sorted(found)) or "pyproject.toml itself"
