@@ -22,7 +22,7 @@ UID = 4321
 # The guide's own package, older ones of its family, and one that requires onnxruntime.
 GUIDE = ("docaligner-docsaid", "capybara-docsaid<1", "pyturbojpeg<2", "magika")
 WROTE = (
-    "entrypoint: wrote uv.lock, the versions in this image; commit it, so that every machine installs them"
+    "entrypoint: wrote uv.lock, the versions in this image; commit it, so that every machine uses them"
 )
 # Names, versions and the hash of each file, from each RECORD; but the project's own, which has a time in it.
 RECORDS = """
@@ -148,7 +148,7 @@ def test_the_first_run_writes_the_lock_file_of_the_build_as_the_owner(day_two):
     assert (lock.stat().st_uid, lock.stat().st_gid) == (UID, UID)
     assert lock.read_text() == first.stdout
     assert lines == [
-        "entrypoint: wrote uv.lock, the versions in this image; commit it, so that every machine installs them"
+        "entrypoint: wrote uv.lock, the versions in this image; commit it, so that every machine uses them"
     ]
 
     lock.write_text("mine")

@@ -139,7 +139,7 @@ write_lock() {  # writes the image's uv.lock to a project without one: other mac
     [ -w . ] && [ -z "${OWNER_FROM:-}" ] && /usr/bin/cmp -s pyproject.toml /opt/pyproject.toml || return 0
     new=$(/usr/bin/mktemp .uv.lock.XXXXXX) || return 0
     if /usr/bin/cp /opt/uv.lock "$new" && /usr/bin/chmod 644 "$new" && /usr/bin/mv -nT "$new" uv.lock && [ ! -e "$new" ]; then
-        echo 'entrypoint: wrote uv.lock, the versions in this image; commit it, so that every machine installs them' >&2
+        echo 'entrypoint: wrote uv.lock, the versions in this image; commit it, so that every machine uses them' >&2
     fi
     /usr/bin/rm -f "$new"
 }
