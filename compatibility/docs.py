@@ -1,4 +1,4 @@
-"""Writes docs/compatibility.md from matrix.yaml: `make docs`. A test asks whether the file is fresh."""
+"""Write docs/compatibility.md from matrix.yaml: `make docs`. A test compares the file."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ says no, the build stops before it downloads a package, and names a line that ha
 both processors.
 """
 
-# The rows of the first table, and how they are called there.
+# The rows of the first table, and their labels.
 ROWS = {
     "cuda": "CUDA",
     "cudnn": "cuDNN",
@@ -89,7 +89,7 @@ ROWS = {
 
 
 def page(matrix: dict[str, Any]) -> str:
-    """Return the whole text."""
+    """Return the text of the page."""
     lines, environments = matrix["lines"], matrix["environments"]
     parts = [
         HEAD,
@@ -133,12 +133,12 @@ def page(matrix: dict[str, Any]) -> str:
 
 
 def facts(lines: dict[str, Any], name: str) -> list[str]:
-    """Return a fact of each line as a reader wants it."""
+    """Return the cells of a fact, one for each line."""
     return [shown(line[name]["value"]) for line in lines.values()]
 
 
 def shown(value: Any) -> str:
-    """Return a value as a reader wants it."""
+    """Return a value as text."""
     if isinstance(value, dict):
         first, other = map(shown, value.values())
         return first if first == other else f"{first}; Arm: {other}"
@@ -146,7 +146,7 @@ def shown(value: Any) -> str:
 
 
 def origin(matrix: dict[str, Any], environment: str, line: str) -> str:
-    """Return where CUDA comes from in an environment of a line, or that there is no such pair."""
+    """Return where an environment of a line gets CUDA, or that there is no such pair."""
     if unavailable(matrix, environment, line):
         return "not to be had"
     return {
@@ -157,7 +157,7 @@ def origin(matrix: dict[str, Any], environment: str, line: str) -> str:
 
 
 def on_processor(matrix: dict[str, Any], environment: str, line: str, machine: str) -> str:
-    """Return whether a line has an environment for a GPU on a processor, and what is missing where not."""
+    """Return whether a line has an environment for a GPU on a processor, else what is missing."""
     if unavailable(matrix, environment, line):
         return "not to be had"
     lacking = without_cuda(matrix, environment, line, machine)
@@ -165,7 +165,7 @@ def on_processor(matrix: dict[str, Any], environment: str, line: str, machine: s
 
 
 def refusals(matrix: dict[str, Any]) -> list[str]:
-    """Return for each pair that cannot be had: why, and what can."""
+    """Return for each unavailable pair why, and what to use instead."""
     pairs = [(name, line) for name in matrix["environments"] for line in matrix["lines"]]
     return [
         f"`{name}` with `{line}`: {why}." for name, line in pairs if (why := unavailable(matrix, name, line))
@@ -173,7 +173,7 @@ def refusals(matrix: dict[str, Any]) -> list[str]:
 
 
 def used(lines: dict[str, Any], source: str) -> list[str]:
-    """Return the facts that a source tells, with lines where it does not tell all, and the oldest date."""
+    """Return the facts of a source, with the lines if it does not cover all, and the oldest date."""
     where: dict[str, list[str]] = {}
     dates = []
     for line, entry in lines.items():
@@ -181,7 +181,9 @@ def used(lines: dict[str, Any], source: str) -> list[str]:
             if isinstance(fact, dict) and fact["source"] == source:
                 where.setdefault(name, []).append(line)
                 dates.append(str(fact["date"]))
-    names = [name if len(its) == len(lines) else f"{name} ({', '.join(its)})" for name, its in where.items()]
+    names = [
+        name if len(found) == len(lines) else f"{name} ({', '.join(found)})" for name, found in where.items()
+    ]
     return [", ".join(names), min(dates, default="")]
 
 
