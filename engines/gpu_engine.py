@@ -117,7 +117,7 @@ def ip(*arguments: str) -> str:
 
 
 def remove(daemon: Daemon, client: dict[str, str]) -> None:
-    """Stop a second engine and remove everything it has; nothing happens where there is none."""
+    """Stop a second engine and remove its files, if there is one."""
     if daemon.pid() and daemon.answers():
         there = engine.private(daemon, client)
         if containers := there.docker("ps", "--all", "--quiet").split():
@@ -136,6 +136,6 @@ def copy_image(name: str, source: Engine, target: Engine) -> None:
     load = subprocess.run(
         ["docker", "load", "--quiet"], env=target.environment(), stdin=save.stdout, check=False
     )
-    save.stdout.close()  # else `docker save` waits for ever for a reader that is gone
+    save.stdout.close()  # else `docker save` waits forever for a closed reader
     if save.wait() or load.returncode:
         raise EngineError(f"{name} could not be copied to the other engine")

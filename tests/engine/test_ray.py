@@ -139,7 +139,7 @@ class Cluster:
         return dict(zip(done.stdout.split(), names, strict=True))[address]
 
     def kill(self, container: str) -> None:
-        """Take a machine away without a word, and give it back: for the engine a kill is a stop by hand."""
+        """Kill a machine and bring it back: for the engine, a kill is a manual stop."""
         for verb in ("kill", "start"):
             assert self.project.run("docker", verb, container).returncode == 0
 

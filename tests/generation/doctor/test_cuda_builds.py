@@ -1,4 +1,4 @@
-"""The check of packages that were built for another CUDA, or for CUDA where there is none."""
+"""Test the check of packages that were built for another CUDA, or for CUDA in a CPU image."""
 
 import pytest
 
