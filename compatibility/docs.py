@@ -13,46 +13,45 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "compatibility.md"
 
 HEAD = """\
 <!-- Written by `make docs` from compatibility/matrix.yaml: change that file, not this one. -->
-# Which versions agree
+# Versions that work together
 
-ONNX Runtime and PyTorch are each built for one major version of CUDA and one of cuDNN. Libraries of one
-major never serve the other; minor versions of one major do serve each other. In one process both frameworks
-must therefore be built for the same two majors, on a Python for which both have a wheel, under a driver
-that is new enough. Such a set is called a **line** here. It was verified as a whole, and you choose it as a
-whole: `cuda` is the question, and no version of a single package is asked.
+ONNX Runtime and PyTorch are each built for one major version of CUDA and one of cuDNN.
+Libraries of another major version do not work; minor versions of the same major do.
+To use both frameworks in one process, both need the same two majors, wheels for the same Python,
+and a driver that is new enough.
+Such a tested combination is called a **line**. The question `cuda` chooses the line, and with it every version.
 
-No installer checks that. The CUDA of a package is not part of what pip or uv compare, and both projects
-change it from one release to the next: a wrong pair installs without an error. One of the two then runs on
-the CPU without a word, or stops when the first kernel needs a library that is not there. With the extras
-for CUDA, a wrong pair even brings two packages of cuDNN that write the same files. Sometimes a pinned
-version is removed from the index. So `make check-compatibility` compares the lines with the index, and a
-workflow does so every week.
+pip and uv do not check this: the CUDA version is not part of what they compare, and both frameworks change it
+between releases.
+A wrong pair installs without an error. Then one of the two silently runs on the CPU, or fails when the first
+kernel needs a missing library.
+With the extras for CUDA, a wrong pair brings two cuDNN packages that overwrite each other's files.
+`make check-compatibility` compares the lines with the package index, weekly in a workflow, since versions can
+also be removed.
 """
 
 WHICH = """\
-## Which line do I take?
+## Choose a line
 
-The first whose driver your machines have, and whose column under [The GPUs](#the-gpus) names what you need
-for each of your GPUs. `nvidia-smi` shows both, and `uname -m` the processor: x86_64, or aarch64 (Arm).
-A *frozen* line gets no newer ONNX Runtime or PyTorch: they have left its CUDA, or its Python. What is there
-is still checked every week.
+Take the first line that supports your driver and, in the table of [the GPUs](#the-gpus), each of your GPUs.
+`nvidia-smi` shows both; `uname -m` shows the processor: x86_64, or aarch64 (Arm).
+A *frozen* line gets no newer ONNX Runtime or PyTorch, since they dropped its CUDA or its Python.
+Its versions are still checked every week.
 """
 
 ENVIRONMENTS_HEAD = """\
-Where CUDA and cuDNN come from decides whether there is one copy of them. PyTorch's wheels bring their own,
-so an environment with them starts from a plain Ubuntu. An environment without them takes what NVIDIA's image
-has.
+Each environment has one copy of CUDA and cuDNN. PyTorch's wheels bring their own, so an environment with them
+uses a plain Ubuntu image. Other environments use CUDA and cuDNN of NVIDIA's image.
 """
 
 SOURCES_HEAD = """\
-*Measured*: found in the packages themselves. *Read*: somebody documents it. *Inferred*: it follows from
-something that was read, and nobody has tried it. None of it was run on each of these GPUs.
+*Measured*: found in the packages themselves. *Read*: documented by the source. *Inferred*: follows from
+documentation, untested. Not every version was run on each of these GPUs.
 """
 
 PROCESSORS_HEAD = """\
-With a GPU, by processor. Without one (`ACCELERATOR=cpu`) both processors have every environment. Where it
-says no, the build stops before it downloads a package, and names a line that has it. NVIDIA's images are for
-both processors.
+GPU support by processor. With `ACCELERATOR=cpu`, both processors have every environment. For a "no",
+the build stops before it downloads packages and names a line that works. NVIDIA's images are for both processors.
 """
 
 # The rows of the first table, and their labels.

@@ -7,18 +7,18 @@ from collections.abc import Iterable
 from typing import Any
 
 HEAD = """\
-Which frameworks have code for a GPU, as packages of the index; NVIDIA's PyTorch image has a list of its own.
-The packages for Arm are other ones than those for x86-64, with code for other GPUs.
-Code for one architecture also serves later ones of the same major (8.6 serves 8.9), but not where its name
-ends in *a*. Where a GPU has a `*`, its code is compiled from PTX when it is first used: that takes a while,
-once. Names: NVIDIA's lists of [current](https://developer.nvidia.com/cuda-gpus) and
-[older](https://developer.nvidia.com/cuda-legacy-gpus) GPUs, 2026-11-23; not all are repeated here.
+The frameworks with code for each GPU, in packages from the index; NVIDIA's PyTorch image has its own list.
+Packages for Arm differ from those for x86-64 and support other GPUs.
+Code for an architecture also runs on later ones of the same major (8.6 on 8.9), unless its name ends in *a*.
+`*`: compiled from PTX on first use, which takes a while, once.
+Names are from NVIDIA's lists of [current](https://developer.nvidia.com/cuda-gpus) and
+[older](https://developer.nvidia.com/cuda-legacy-gpus) GPUs, 2026-11-23; not all are listed here.
 """
 
 TAIL = """\
-Jetson Orin (8.7) is not served: its GPU runs code for its own architecture alone, and no package here has
-that. NVIDIA has separate packages and images for it. On Arm without an NVIDIA GPU (Apple, Graviton) every
-line serves, with `ACCELERATOR=cpu`.
+Jetson Orin (8.7) is not supported: its GPU only runs code for its own architecture, which no package here
+has. NVIDIA has separate packages and images for it. On Arm without an NVIDIA GPU (Apple, Graviton), every
+line works with `ACCELERATOR=cpu`.
 """
 
 PROCESSORS = {"x86_64": "x86-64", "aarch64": "Arm (aarch64)"}
