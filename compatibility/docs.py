@@ -19,7 +19,8 @@ ONNX Runtime and PyTorch are each built for one major version of CUDA and one of
 Libraries of another major version do not work; minor versions of the same major do.
 To use both frameworks in one process, both need the same two majors, wheels for the same Python,
 and a driver that is new enough.
-Such a tested combination is called a **line**. The question `cuda` chooses the line, and with it every version.
+Such a tested combination is called a **line**.
+The question `cuda` chooses the line, and with it every version.
 
 pip and uv do not check this: the CUDA version is not part of what they compare, and both frameworks change it
 between releases.
@@ -51,7 +52,8 @@ documentation, untested. Not every version was run on each of these GPUs.
 
 PROCESSORS_HEAD = """\
 GPU support by processor. With `ACCELERATOR=cpu`, both processors have every environment. For a "no",
-the build stops before it downloads packages and names a line that works. NVIDIA's images are for both processors.
+the build stops before it downloads packages and names a line that works.
+NVIDIA's images are for both processors.
 """
 
 # The rows of the first table, and their labels.

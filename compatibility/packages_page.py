@@ -34,7 +34,7 @@ Date: {today}; uv {uv}.
 - *refused*: it needs another CUDA, another PyTorch, or a library that is nowhere. See [why](#refused).
 
 The number is the version that uv chose, with the newest one where that is another.
-`*`: some files, its own or of its dependencies, are too large and [were not read](#how-packages-were-checked).
+`*`: some files, its own or of dependencies, are too large and were [not read](#how-packages-were-checked).
 *Image's Python alone*: uv resolves for every Python and machine that `pyproject.toml` allows.
 For one of them there is no ONNX Runtime. Name in `environments` what the image has, and uv finds the package:
 `environments = ["sys_platform == 'linux' and platform_machine == 'x86_64' and python_version == '3.10'"]`.
