@@ -222,8 +222,8 @@ def test_a_private_index_is_explicit(bake, url, written):
         pytest.param("größe", "write names of letters", id="letters beyond ASCII"),
         pytest.param("x" * 51, "write names of letters", id="too long"),
         pytest.param("My_Project", "the project itself", id="the project"),
-        pytest.param("torch", "has a public package", id="a package of the project"),
-        pytest.param("OpenCV-Python.headless", "has a public package", id="one of them, written otherwise"),
+        pytest.param("torch", "already uses that name", id="a package of the project"),
+        pytest.param("OpenCV-Python.headless", "already uses that name", id="one of them, written otherwise"),
     ],
 )
 def test_a_bad_private_package_is_refused_in_one_line_and_leaves_nothing(place, packages, reason):
