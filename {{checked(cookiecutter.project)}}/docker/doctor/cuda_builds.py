@@ -151,8 +151,8 @@ def nvidia_packages(facts: Facts, objects: SharedObjects) -> Iterator[Finding]:
     if not facts.on_gpu:
         if installed:
             yield remark(
-                f"{names(installed)}: CUDA libraries, which ACCELERATOR=cpu does not use; "
-                f"required by {dependents(installed, objects)}: a build without CUDA saves the space"
+                f"{names(installed)}: CUDA libraries, which ACCELERATOR=cpu does not use; required "
+                f"by {dependents(installed, objects)}: a build without CUDA saves the space"
             )
         return
     suffixed = [(d, match) for d in installed if (match := IN_A_NAME.search(d.name))]
