@@ -17,7 +17,7 @@ class CannotCheck(Exception):
     """An error that the user can fix; the message is one line."""
 
 
-# What the image leaves out, too (docker/sync.sh): nothing may need it.
+# Files that the image leaves out, too (docker/sync.sh); no program needs them.
 LEFT_OUT = ("triton/**/*.a", "nvidia/**/libnvrtc*.alt.so.*")
 
 
