@@ -41,8 +41,19 @@ Its versions are still checked every week.
 """
 
 ENVIRONMENTS_HEAD = """\
-Each environment has one copy of CUDA and cuDNN. PyTorch's wheels bring their own, so an environment with them
-uses a plain Ubuntu image. Other environments use CUDA and cuDNN of NVIDIA's image.
+Each environment has one copy of CUDA and cuDNN: from packages (wheels) on a plain Ubuntu image, or from
+NVIDIA's image. For packages, `uv.lock` has a hash of every byte of CUDA.
+"""
+
+LEFT_OUT = """\
+`inference` from packages lacks two parts of NVIDIA's image:
+
+- The forward-compatibility package. With it, a data-centre GPU runs CUDA 13 on a driver of the 535 or 550
+  series. If you cannot update such a driver, choose `cuda=cu12-py312`, or `environment=training-ngc`: that
+  image has the package.
+- cuFFT (0.2 GB), with CUDA 13. ONNX Runtime opens it only for its own operators `Rfft` and `Irfft`, which
+  then fail with *cuFFT is unavailable*. To add it: `docker compose run --rm app uv add --optional
+  nvidia nvidia-cufft`, then `docker compose build`. ONNX's operator `DFT` does not need it.
 """
 
 SOURCES_HEAD = """\
@@ -68,6 +79,7 @@ ROWS = {
     "highest_python": "Python, at most",
     "onnxruntime": "ONNX Runtime",
     "onnxruntime_architectures": "its GPU code",
+    "onnxruntime_cuda": "its CUDA",
     "onnxruntime_lazy_libraries": "what it opens late",
     "torch": "PyTorch",
     "torchvision": "torchvision",
@@ -106,6 +118,7 @@ def page(matrix: dict[str, Any]) -> str:
             ([f"`{name}`", *(origin(matrix, name, line) for line in lines)] for name in environments),
         ),
         *("", *refusals(matrix), ""),
+        LEFT_OUT,
         PROCESSORS_HEAD,
         *table(
             ["", "processor", *lines],

@@ -10,7 +10,7 @@ HEAD = """\
 The frameworks with code for each GPU, in packages from the index; NVIDIA's PyTorch image has its own list.
 Packages for Arm differ from those for x86-64 and support other GPUs.
 Code for an architecture also runs on later ones of the same major (8.6 on 8.9), unless its name ends in *a*.
-`*`: compiled from PTX on first use, which takes a while, once.
+`*`: compiled from PTX on first use, which takes a while, once: the result is kept in `/cache`.
 Names are from NVIDIA's lists of [current](https://developer.nvidia.com/cuda-gpus) and
 [older](https://developer.nvidia.com/cuda-legacy-gpus) GPUs, 2026-11-23; not all are listed here.
 """
