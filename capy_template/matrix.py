@@ -201,8 +201,8 @@ def cuda_packages(facts: dict[str, Any]) -> list[str]:
     """Return the requirements for the CUDA packages of ONNX Runtime without PyTorch.
 
     As in the wheel's extras `cuda` and `cudnn`, with two exceptions. Without cuFFT (0.2 GB) if only the
-    operators Rfft and Irfft open it. The runtime compiler has the line's CUDA version: a driver refuses PTX of
-    a newer compiler, even of the same CUDA major:
+    operators Rfft and Irfft open it. The runtime compiler has the line's CUDA version: a driver refuses PTX
+    of a newer compiler, even of the same CUDA major:
     https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html
     """
     compiler = re.compile(r"(nvidia-cuda-nvrtc[a-z0-9-]*)~=.*")

@@ -194,12 +194,12 @@ def cudnn(line: Line) -> None:
 
 
 def onnxruntime_cuda(line: Line) -> None:
-    """ONNX Runtime's extras `cuda` and `cudnn` ask for these packages."""
+    """Check that ONNX Runtime's extras `cuda` and `cudnn` require these packages."""
     needs = [need for need in line.needs("onnxruntime-gpu", "onnxruntime") if need.marker]
     extras = [need for need in needs for extra in ("cuda", "cudnn") if need.marker.evaluate({"extra": extra})]
     found = [f"{need.name}{need.specifier}" for need in extras]
     if found != line.value("onnxruntime_cuda"):
-        raise Changed(f"its extras ask for {', '.join(found)}")
+        raise Changed(f"its extras require {', '.join(found)}")
 
 
 def refuse_other_majors(line: Line, extra: str, pattern: str, major: int) -> None:
