@@ -1,6 +1,5 @@
-# What people and CI run here; `make` alone lists it. Needs GNU make 4 and Python 3.11 or newer.
-# Every tool comes from requirements.lock, in a virtual environment of its own: pip brings uv, and uv the rest, with
-# pip's settings.
+# Targets for developers and CI; `make` lists them. Needs GNU make 4 and Python 3.11 or newer.
+# All tools come from requirements.lock into .venv: pip installs uv, and uv the rest, with pip's settings.
 $(if $(filter oneshell,$(.FEATURES)),,$(error needs GNU make 4; on a Mac: brew install make, then gmake))
 .SHELLFLAGS := -euc
 .DELETE_ON_ERROR:
@@ -10,7 +9,7 @@ PYTHON ?= python3
 NODE := tests/devcontainer/node_modules
 
 venv := .venv/bin/python
-# Written last, so an interrupted install leaves none.
+# Written last: an interrupted install leaves no marker.
 installed := .venv/installed
 cli := $(NODE)/installed
 
@@ -26,11 +25,11 @@ help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: $(installed)  ## from nothing to a picture: generate a project, build its image, run its script
+demo: $(installed)  ## generate a project, build its image and run its script
 	@$(venv) -m tools.demo
 
 .PHONY: test
-test: lint $(installed) $(cli)  ## what must pass before a push: lint, then the tests (ARGS="-k name" for some)
+test: lint $(installed) $(cli)  ## before a push: lint, then the tests (ARGS="-k name" for some)
 ifdef ARGS
 	$(venv) -m pytest -m 'not nightly' $(ARGS)
 else
@@ -38,11 +37,11 @@ else
 endif
 
 .PHONY: test-all
-test-all: lint $(installed) $(cli)  ## every test that there is, for a night or a release
+test-all: lint $(installed) $(cli)  ## lint, then all tests: nightly, and before a release
 	$(call run_tests,nightly or not nightly)
 
-# Two workers share the engine; what looks at the whole of it runs alone, at the end. Beside the first tests, which
-# use none, it is started and its build cache made smaller; an engine that was up before stays.
+# Two workers share the engine, which starts during tests/generation. Tests marked `serial` run alone, at the end.
+# An engine that was up before stays up.
 define run_tests
 	status=0; stop=''; export ENGINE_STAYS=yes; \
 	$(venv) -m engines.engine status >/dev/null 2>&1 || stop=yes; \
@@ -57,45 +56,45 @@ define run_tests
 	exit $$status
 endef
 
-# The template's Jinja files cannot be linted here; tests/generation lints what they become.
+# The template's Jinja files cannot be linted here; tests/generation lints generated projects.
 .PHONY: lint
 lint: $(installed)  ## check this repository's Python, shell and Markdown
 	$(venv) -m ruff check
 	$(venv) -m ruff format --check
-	@echo shellcheck: every file that begins like a shell script
+	@echo shellcheck: every file with a shell shebang
 	@$(shell_scripts) | tr '\n' '\0' | xargs -0 .venv/bin/shellcheck
 	@echo 'markdown: style, then terms, links and prose'
 	@.venv/bin/pymarkdown scan $(filter-out $(loose_pages),$(wildcard *.md docs/*.md engines/*.md))
 	@.venv/bin/pymarkdown --disable-rules md013,md022,md040,md041 scan $(loose_pages)
 	@$(venv) -m tools.prose
 
-# Pages that a program writes, or that are not wrapped at 120 columns yet.
+# Generated pages, and pages that are not wrapped at 120 columns yet.
 loose_pages := docs/compatibility.md docs/gpu.md docs/hosts.md docs/packages.md benchmarks/README.md .github/PULL_REQUEST_TEMPLATE.md
 
 shell_scripts := find . \( -name .git -o -name .venv -o -name node_modules -o -path ./demo -o -path ./.gpu-check -o -path '*/docker/uv.sh' \) -prune -o -type f \
 	-exec awk 'FNR == 1 && /^\#!.*[\/ ](ba|da)?sh( |$$)/ { print FILENAME } { nextfile }' {} +
 
 .PHONY: pictures
-pictures: $(installed)  ## make the README's picture, docs/terminal.svg, from a real run
+pictures: $(installed)  ## record a run as the README's picture, docs/terminal.svg
 	@$(venv) -m tools.pictures
 
 .PHONY: bench
-bench: $(installed) $(cli)  ## compare with the guide's way and the bare engine (ARGS="start" for some; ARGS=--help)
+bench: $(installed) $(cli)  ## compare speed with the guide's way and the bare engine (ARGS="start" for some; ARGS=--help)
 	@$(venv) -m benchmarks $(ARGS)
 
 .PHONY: check-compatibility
-check-compatibility: $(installed)  ## does the index still have what the matrix says? (FULL=cu13-py312: install that line)
+check-compatibility: $(installed)  ## check the matrix against the package index (FULL=cu13-py312: install that line)
 	@$(venv) -m compatibility.check $(if $(FULL),--full '$(FULL)')
 
 .PHONY: gpu-check-pack
-gpu-check-pack: $(installed)  ## make .gpu-check/, which a machine with a GPU needs for gpu-check
+gpu-check-pack: $(installed)  ## make .gpu-check/, which gpu-check needs on the machine with a GPU
 	@$(venv) -m tools.gpu_check.pack .gpu-check
 
 # The machine with the GPU may have no network, so this target makes no .venv.
 .PHONY: gpu-check
-gpu-check:  ## on a machine with an NVIDIA GPU and PyTorch: does the doctor say what the GPU does? (PYTHON=…)
-	@[ -e .gpu-check ] || { echo 'make: there is no .gpu-check here: first `make gpu-check-pack` where there is a' \
-		'package index, then copy that folder here' >&2; exit 1; }
+gpu-check:  ## on a machine with an NVIDIA GPU and PyTorch: compare the doctor's report with the GPU (PYTHON=…)
+	@[ -e .gpu-check ] || { echo 'make: .gpu-check is missing: run `make gpu-check-pack` on a machine with a package' \
+		'index, then copy that folder here' >&2; exit 1; }
 	@$(PYTHON) .gpu-check/gpu_check/check.py $(ARGS)
 
 .PHONY: docs
@@ -103,11 +102,11 @@ docs: $(installed)  ## write docs/compatibility.md from compatibility/matrix.yam
 	@$(venv) -m compatibility.docs
 
 .PHONY: packages
-packages: $(installed)  ## write docs/packages.md: which packages agree with each line (ARGS="NAME" for some)
+packages: $(installed)  ## write docs/packages.md: which packages work with each line (ARGS="NAME" for some)
 	@$(venv) -m compatibility.packages $(ARGS)
 
 .PHONY: engine
-engine: $(installed)  ## find a Docker Engine, or start a private one (Debian, as root)
+engine: $(installed)  ## find this machine's Docker Engine, or start a private one (Debian, as root)
 	@$(venv) -m engines.engine up
 
 .PHONY: engine-stop
@@ -117,15 +116,15 @@ engine-stop: $(installed)  ## stop the private Docker Engine
 .PHONY: lock
 lock:  ## pin today's versions of the tools in requirements.lock
 	$(need_python)
-	@echo 'lock: installing uv for a moment, then resolving …'
+	@echo 'lock: installing uv into a temporary folder, then resolving …'
 	@scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
 	$(PYTHON) -m venv "$$scratch"; \
 	"$$scratch/bin/python" -m pip install --quiet --disable-pip-version-check uv; \
 	"$$scratch/bin/uv" pip compile pyproject.toml --group dev --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-annotate --upgrade --quiet --output-file requirements.lock
-	@echo 'lock: requirements.lock is new; the next target installs it'
+	@echo 'lock: wrote requirements.lock; the next target installs it'
 
-# FORCE where the Python below the environment is gone, as after an upgrade of the system.
+# FORCE if the Python of the environment is gone, as after an upgrade of the system.
 $(installed): requirements.lock $(if $(wildcard $(venv)),,FORCE)
 	$(need_python)
 	@echo 'Making .venv from requirements.lock (once; some seconds) …'
@@ -133,14 +132,14 @@ $(installed): requirements.lock $(if $(wildcard $(venv)),,FORCE)
 	@$(venv) -m tools.install
 	@touch $@
 
-# Without npm the tier's own tests decide: they fail where CI is set, and say loudly that they skip elsewhere.
+# Without npm, the dev container tests fail if CI is set, else they are skipped with a warning.
 $(cli): tests/devcontainer/package-lock.json
 	@if command -v npm >/dev/null; then \
 		echo 'Installing @devcontainers/cli from package-lock.json …'; \
 		npm ci --prefix tests/devcontainer --no-audit --no-fund --no-update-notifier --loglevel=error; \
 		touch $@; \
 	else \
-		echo 'NO NPM: @devcontainers/cli cannot be installed; it needs Node 20 or newer with npm' >&2; \
+		echo 'make: npm is missing, so @devcontainers/cli cannot be installed: install Node 20 or newer with npm' >&2; \
 	fi
 
 .PHONY: FORCE

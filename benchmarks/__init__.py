@@ -1,1 +1,1 @@
-"""The product beside the guide's own way and the bare engine; ratios of one run on one machine."""
+"""Compare the product with the guide's way and the bare engine, in one run on one machine."""

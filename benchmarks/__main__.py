@@ -1,4 +1,4 @@
-"""How the product compares with the guide's own way and with the bare engine, on this machine, in one run."""
+"""Compare the product with the guide's way and with the bare engine, on this machine, in one run."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ QUESTIONS = {
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Measure and print; return 1 where a goal was missed or a question has no answer.
+    """Measure and print; return 1 if a goal was missed or something could not be measured.
 
-    Raises EngineError: a command failed. What was measured until then is printed.
+    Raises EngineError if a command failed; the results so far are printed.
     """
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that it, too, removes what was made
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # removes what was made, as on Ctrl-C
     progress = Console(stderr=True)
     rows: list[Row] = []
     missing: list[str] = []
@@ -82,13 +82,13 @@ def show(rows: list[Row], machine: dict[str, str | int], as_json: bool) -> None:
 
 
 def publish(rows: list[Row], machine: dict[str, str | int], readme: Path, picture: Path) -> None:
-    """Write what the repository shows of a run: its table and its picture."""
+    """Write the table and the picture of a run into the repository."""
     report.write_table(readme, report.markdown(rows, machine))
     report.plot(rows, picture)
 
 
 def at_least_one(text: str) -> int:
-    """Return a number of rounds. Raises ValueError."""
+    """Return a number of rounds. Raises ValueError below 1."""
     if int(text) < 1:
         raise ValueError
     return int(text)

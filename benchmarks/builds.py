@@ -1,4 +1,4 @@
-"""From nothing to an image, from one image to the next, and what the image weighs."""
+"""Measure the first build, rebuilds after a change, and the size of the image."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.subjects import Subjects, add_package
 from engines.steps import EngineError
 
 BUILD = ["docker", "compose", "build"]
-# Small ones that nothing else here needs, one for each round.
+# Small packages that nothing else needs, one for each round.
 MORE_PACKAGES = (
     *("tqdm", "humanize", "tabulate", "termcolor", "colorama", "sortedcontainers", "more-itertools"),
     *("toolz", "wrapt", "docopt", "xxhash", "blinker", "mistune", "cachetools", "dill", "ujson"),
@@ -25,7 +25,7 @@ CUT = "the guide's cut to what Python needs"
 
 
 def cold(subjects: Subjects, rounds: Rounds) -> Iterator[Row]:
-    """With nothing kept from any build before: no layer, no archive, no wheel."""
+    """Measure a build without any cache: no layer, no archive, no wheel."""
     numbers = itertools.count()
 
     def product() -> float:
@@ -49,14 +49,14 @@ def cold(subjects: Subjects, rounds: Rounds) -> Iterator[Row]:
 
 
 def rebuild(subjects: Subjects, rounds: Rounds) -> Iterator[Row]:
-    """After a change of the code, of the packages, of the base image."""
+    """Measure rebuilds after a change of the code, the packages and the base image."""
     yield after_an_edit(subjects, rounds)
     yield from after_a_package(subjects, rounds)
     yield after_a_new_base(subjects, rounds)
 
 
 def after_an_edit(subjects: Subjects, rounds: Rounds) -> Row:
-    """A line of source changes. To run it, the product needs no build: that is checked first."""
+    """Measure a change of a source line. The product needs no build for it: that is checked first."""
     numbers = itertools.count(1)
     where = {"cwd": subjects.project, "env": subjects.environment}
 
@@ -84,7 +84,7 @@ def after_an_edit(subjects: Subjects, rounds: Rounds) -> Row:
 
 
 def after_a_package(subjects: Subjects, rounds: Rounds) -> Iterator[Row]:
-    """One package more: how long it takes, and how many are downloaded."""
+    """Measure an added package: the time, and the number of downloads."""
     where = {"cwd": subjects.project, "env": subjects.environment}
     downloads: dict[str, list[float]] = {PRODUCT: [], GUIDE: []}
     added = {PRODUCT: iter(MORE_PACKAGES), GUIDE: iter(MORE_PACKAGES)}
@@ -114,9 +114,9 @@ def after_a_package(subjects: Subjects, rounds: Rounds) -> Iterator[Row]:
 
 
 def downloaded(log: str) -> int:
-    """Return how many packages uv fetched in a build, by its plain log; 0 where all were at hand.
+    """Return how many packages uv downloaded in a build, from its plain log.
 
-    In the stage `builder`: the runtime's own step prepares the project itself, which is no download.
+    In the stage `builder` only: the runtime's step prepares the project itself, without a download.
     """
     steps = set(re.findall(r"^(#\d+) \[builder ", log, re.MULTILINE))
     found = re.findall(r"^(#\d+) .*Prepared (\d+) package", log, re.MULTILINE)
@@ -124,7 +124,7 @@ def downloaded(log: str) -> int:
 
 
 def after_a_new_base(subjects: Subjects, rounds: Rounds) -> Row:
-    """The base image is a newer one, as after a security update: all steps run again."""
+    """Measure a newer base image, as after a security update: all steps run again."""
     numbers = itertools.count()
     first = subjects.base.name
     name = f"{subjects.run}:base"
@@ -154,7 +154,7 @@ def after_a_new_base(subjects: Subjects, rounds: Rounds) -> Row:
 
 
 def size(subjects: Subjects, rounds: Rounds) -> Iterator[Row]:
-    """What the images weigh; below that is only the base with the wheels unpacked on it."""
+    """Measure the sizes of the images; the floor is the base with the unpacked wheels."""
     packages = next((subjects.host_python.parent.parent / "lib").glob("python3*"))
     unpacked = sum(path.stat().st_size for path in packages.rglob("*") if path.is_file())
     values = {
@@ -168,5 +168,5 @@ def size(subjects: Subjects, rounds: Rounds) -> Iterator[Row]:
 
 
 def weight(subjects: Subjects, image: str) -> float:
-    """Return the MB of an image, as `docker images` says."""
+    """Return the size of an image in MB, as in `docker images`."""
     return int(subjects.engine.docker("image", "inspect", "--format", "{{.Size}}", image)) / MB

@@ -1,4 +1,4 @@
-"""VS Code's dev container."""
+"""Measure the start of VS Code's dev container."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from benchmarks.subjects import TEMPLATE, Subjects
 CLIENT = TEMPLATE / "tests/devcontainer/node_modules/@devcontainers/cli/devcontainer.js"
 FILES = ("compose.yaml", ".devcontainer/compose.yaml")
 COMPOSE = ["docker", "compose", *(word for name in FILES for word in ("--file", name))]
-# What the client takes by itself: no user, no ids, no command, no variable.
+# The client's defaults: no user, no ids, no command, no variable.
 BARE = {"service": "app", "workspaceFolder": "/code", "overrideCommand": False, "updateRemoteUserUID": False}
 
 
 def devcontainer(subjects: Subjects, rounds: Rounds) -> Iterator[Row]:
-    """VS Code's reference client against Compose alone: the image is there, the container is not.
+    """Compare VS Code's reference client with Compose alone, with an image and without a container.
 
-    Raises NotMeasured: there is no client.
+    Raises NotMeasured without the client.
     """
     if not CLIENT.exists() or not shutil.which("node"):
         raise NotMeasured("no client; it needs Node 20 or newer with npm, then `make bench` installs it")

@@ -1,4 +1,4 @@
-"""From the answers to the project."""
+"""Measure the generation of a project."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.subjects import TEMPLATE, Subjects
 
 
 def generation(subjects: Subjects, rounds: Rounds) -> Iterator[Row]:
-    """The template with its default answers, against one that has nothing but a folder."""
+    """Compare the template with default answers with a template of one empty folder."""
     empty = subjects.folder / "empty-template"
     (empty / "{{cookiecutter.project}}").mkdir(parents=True)
     (empty / "cookiecutter.json").write_text(json.dumps({"project": "my-project"}))

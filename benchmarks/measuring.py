@@ -1,4 +1,4 @@
-"""How things are timed: one way after the other, round by round, with a line that shows how far it is."""
+"""Time commands in rounds, one after the other, and show the progress."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ Way = Callable[[], float]
 
 
 class NotMeasured(Exception):
-    """Something that a question needs is not on this machine; the others can be answered."""
+    """Something needed for a measurement is missing on this machine; others still run."""
 
 
 @dataclass(frozen=True)
 class Rounds:
-    """How often each way is measured; stdout stays free for the results."""
+    """The number of rounds, and a console for progress; stdout is for results."""
 
     count: int
     console: Console
 
     def in_turn(self, title: str, ways: Mapping[str, Way], warm_up: int = 1) -> dict[str, list[float]]:
-        """Return what each way gave in each round; rounds that warm up do not count.
+        """Return the value of each way in each round, without warm-up rounds.
 
-        Every other round goes backwards, so that no way always profits from the one before it.
+        Every other round is reversed, so that no way always profits from the one before it.
         """
         values: dict[str, list[float]] = {name: [] for name in ways}
         if not self.console.is_terminal:
@@ -40,7 +40,7 @@ class Rounds:
             for number in range(warm_up + self.count):
                 for name in list(ways) if number % 2 else reversed(ways):
                     progress.update(task, description=f"bench: {title}: {name}")
-                    os.sync()  # what one way has written must not be paid for by the next
+                    os.sync()  # so that the next way does not pay for these writes
                     value = ways[name]()
                     if number >= warm_up:
                         values[name].append(value)
@@ -48,22 +48,22 @@ class Rounds:
         return values
 
     def progress(self) -> Progress:
-        """Return the line that a terminal shows meanwhile."""
+        """Return the progress line for a terminal."""
         columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
         return Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal)
 
 
 def seconds(command: list[str], **where) -> float:
-    """Return how long a command takes. Raises EngineError: it failed."""
+    """Return the seconds of a command. Raises EngineError if it fails."""
     begin = time.perf_counter()
     output(command, **where)
     return time.perf_counter() - begin
 
 
 def first_line(command: list[str], **where) -> float:
-    """Return the seconds until a command has printed its first line; it then runs to its end.
+    """Return the seconds until a command prints its first line, and wait for its end.
 
-    Raises EngineError: it failed, or printed nothing.
+    Raises EngineError if it fails or prints nothing.
     """
     begin = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **where)
@@ -72,7 +72,7 @@ def first_line(command: list[str], **where) -> float:
         taken = time.perf_counter() - begin
         _, errors = process.communicate()
     finally:
-        process.terminate()  # where the wait was interrupted
+        process.terminate()  # if the wait was interrupted
         process.wait()
     if process.returncode or not line:
         raise failed(command, process.returncode, errors)
@@ -80,7 +80,7 @@ def first_line(command: list[str], **where) -> float:
 
 
 def output(command: list[str], **where) -> str:
-    """Return what a command prints on both streams. Raises EngineError: it failed."""
+    """Return the output of a command on both streams. Raises EngineError if it fails."""
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **where)
     if done.returncode:
         raise failed(command, done.returncode, done.stdout)
@@ -88,6 +88,6 @@ def output(command: list[str], **where) -> str:
 
 
 def failed(command: list[str], code: int, printed: str) -> EngineError:
-    """Return the error that ends the bench: which command, and the line of its output that tells most."""
+    """Return the error for a failed command, with the error line of its output."""
     why = telling_line(printed) or "it printed nothing"
     return EngineError(f"`{' '.join(command)}` ended with exit code {code}: {why}")

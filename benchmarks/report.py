@@ -1,4 +1,4 @@
-"""A run as people read it: a table in the terminal, one in README.md, a picture."""
+"""Show a run: a table for the terminal, one for README.md, a picture."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ LABELS = {
 
 
 def figure(value: float) -> str:
-    """Return a number with three digits that count: 0.357, 12.3, 1,234."""
+    """Return a number with three significant digits: 0.357, 12.3, 1,234."""
     digits = 2 - math.floor(math.log10(abs(value))) if value else 0
     return f"{value:,.{max(0, digits)}f}"
 
 
 def shown(spread: Spread, unit: str = "") -> str:
-    """Return a spread: the median, then the lowest and the highest where they differ."""
+    """Return a spread as text: the median, then the lowest and the highest if they differ."""
     low, high = figure(spread.low), figure(spread.high)
     return figure(spread.median) + f" {unit}".rstrip() + (f" ({low} to {high})" if low != high else "")
 
 
 def cells(row: Row) -> tuple[str, ...]:
-    """Return what a row has in each column of HEAD."""
+    """Return the cells of a row, one for each column of HEAD."""
     values = [shown(row.value(way), row.unit) if way in row.values else "" for way in (PRODUCT, FLOOR, GUIDE)]
     ratios = [ratio(row, way) for way in (FLOOR, GUIDE)]
     goals = "; ".join(f"{goal}: {'met' if row.met(goal) else 'MISSED'}" for goal in row.goals)
@@ -44,14 +44,14 @@ def cells(row: Row) -> tuple[str, ...]:
 
 
 def ratio(row: Row, way: str) -> str:
-    """Return the ratio to a way, empty where there is none: not measured, or nothing at all."""
+    """Return the ratio to a way, "" if it was not measured or is zero."""
     if way not in row.values or not all(row.values[way]):
         return ""
     return shown(row.ratio(way))
 
 
 def table(rows: list[Row]) -> Table:
-    """Return the terminal's table."""
+    """Return the table for the terminal."""
     result = Table(*HEAD, show_lines=True)
     for row in rows:
         result.add_row(*cells(row))
@@ -59,7 +59,7 @@ def table(rows: list[Row]) -> Table:
 
 
 def markdown(rows: list[Row], machine: dict[str, str | int]) -> str:
-    """Return the machine and the table as README.md has them."""
+    """Return the machine and the table as Markdown."""
     lines = [", ".join(f"{name}: {text}" for name, text in machine.items()), ""]
     lines += ["| " + " | ".join(HEAD) + " |", "|" + "---|" * len(HEAD)]
     lines += ["| " + " | ".join(cells(row)) + " |" for row in rows]
@@ -67,11 +67,11 @@ def markdown(rows: list[Row], machine: dict[str, str | int]) -> str:
 
 
 def write_table(path: Path, text: str) -> None:
-    """Put a table between the two marks of a file. Raises ValueError: they are not there."""
+    """Write a table between the two marks of a file. Raises ValueError without them."""
     before, begin, rest = path.read_text().partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
-        raise ValueError(f"{path} has lost the comments between which the table goes")
+        raise ValueError(f"{path} lacks the comments that mark the place of the table")
     path.write_text(f"{before}{begin}\n{text}\n{end}{after}")
 
 
@@ -83,7 +83,7 @@ def plot(rows: list[Row], path: Path) -> None:
         FLOOR: [by_name[START.format(files)] for files in FILES],
         GUIDE: [by_name[START_OF_GUIDE.format(files)] for files in FILES],
     }
-    # Text stays text, and the same run gives the same file.
+    # Keep text as text; the same run gives the same file.
     matplotlib.use("svg")
     matplotlib.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "capy", "font.family": "sans-serif"}
     picture, axes = pyplot.subplots(figsize=(7, 3.6))

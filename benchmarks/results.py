@@ -1,4 +1,4 @@
-"""What was measured, and the arithmetic of its ratios."""
+"""Hold the measured values and compute their ratios."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PRODUCT, FLOOR, GUIDE = "product", "floor", "guide"
 
 @dataclass(frozen=True)
 class Spread:
-    """The middle one of several values, the lowest and the highest."""
+    """The median, the lowest and the highest of several values."""
 
     median: float
     low: float
@@ -24,21 +24,21 @@ class Spread:
 
 @dataclass(frozen=True)
 class Goal:
-    """A limit for the product: for its ratio to another way, or, against nothing, for its own value."""
+    """A limit for the product's ratio to another way, or for its own value."""
 
     limit: float
     against: str | None = None
     at_least: bool = False
 
     def __str__(self) -> str:
-        """Return it as a reader would write it: ≤ 1.05 of floor."""
+        """Return the goal as text: ≤ 1.05 of floor."""
         sign = "≥" if self.at_least else "≤"
         return f"{sign} {self.limit:g}" + (f" of {self.against}" if self.against else "")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One question: for each way, a value for each round. Values of one round belong together."""
+    """One question: a value of each way for each round."""
 
     name: str
     unit: str
@@ -46,31 +46,31 @@ class Row:
     goals: tuple[Goal, ...] = ()
 
     def value(self, way: str) -> Spread:
-        """Return the spread of what one way took, in the row's unit."""
+        """Return the spread of one way's values, in the row's unit."""
         return Spread.of(self.values[way])
 
     def ratio(self, way: str) -> Spread:
-        """Return product ÷ way, round by round: a machine that gets slower slows both of a pair.
+        """Return the spread of product ÷ way in each round: a slow round slows both.
 
-        Raises ValueError where the rounds are not pairs.
+        Raises ValueError if the numbers of rounds differ.
         """
         pairs = zip(self.values[PRODUCT], self.values[way], strict=True)
         return Spread.of([ours / theirs for ours, theirs in pairs])
 
     def met(self, goal: Goal) -> bool:
-        """Return whether the median keeps to a goal."""
+        """Return whether the median meets a goal."""
         found = (self.ratio(goal.against) if goal.against else self.value(PRODUCT)).median
         return found >= goal.limit if goal.at_least else found <= goal.limit
 
 
 def as_data(rows: list[Row], machine: dict[str, str | int]) -> dict:
-    """Return all of a run as JSON knows it."""
+    """Return a run as data for JSON."""
     return {"machine": machine, "rows": [row_as_data(row) for row in rows]}
 
 
 def row_as_data(row: Row) -> dict:
-    """Return a row with what follows from its values, for readers that do not know this module."""
-    # nothing is a multiple of nothing: a start of the bare engine writes 0 bytes
+    """Return a row with its spreads and ratios, as data for JSON."""
+    # no ratio to 0: a start of the bare engine writes 0 bytes
     others = [way for way, values in row.values.items() if way != PRODUCT and all(values)]
     return asdict(row) | {
         "ratios": {way: asdict(row.ratio(way)) for way in others},

@@ -1,4 +1,4 @@
-"""From `docker run` to the script: how long it takes, what it writes, how many run at once."""
+"""Measure a start, from `docker run` to the script: its time, its writes, and many at once."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ TIMED_IMPORTS = f"import time; begin = time.perf_counter(); {IMPORTS}; print(tim
 KIB = 1024
 OTHER_IDS = ("--env", "USER_ID=1234", "--env", "GROUP_ID=1234")  # than those that `app` has in the image
 START, START_OF_GUIDE = "start, {:,} files", "start, {:,} files, beside the guide"
-SHORT = 6  # times as many rounds: a start is over soon, and what differs is a few milliseconds
+SHORT = 6  # times as many rounds, since starts differ by a few milliseconds
 
 
 def start(subjects: Subjects, rounds: Rounds) -> Iterator[Row]:
-    """From the command to the script's first line, with more and more files in the project."""
+    """Measure the time to the script's first line, for several numbers of files in the project."""
     short = replace(rounds, count=SHORT * rounds.count)
     where = {"cwd": subjects.project, "env": subjects.environment}
     product, floor = subjects.product_run(*HERE), subjects.floor_run(*HERE)
@@ -34,7 +34,7 @@ def start(subjects: Subjects, rounds: Rounds) -> Iterator[Row]:
         name = START.format(files)
         values = short.in_turn(name, ways({PRODUCT: product, FLOOR: floor}, where))
         yield Row(name, "s", values, (Goal(1.05, FLOOR),))
-        # apart: half a gigabyte of its writes would disturb what takes milliseconds
+        # separately: its writes of half a gigabyte would disturb the others
         name = START_OF_GUIDE.format(files)
         values = rounds.in_turn(name, ways({PRODUCT: product, GUIDE: guide}, where))
         yield Row(name, "s", values, (Goal(0.1, GUIDE),))
@@ -49,7 +49,7 @@ def start(subjects: Subjects, rounds: Rounds) -> Iterator[Row]:
         PRODUCT: [*compose, "app", *HERE],
         FLOOR: [*compose, "--entrypoint", "/opt/venv/bin/python", "app", *HERE],
     }
-    # without a CA_BUNDLE, which the floor would not look at either
+    # without a CA_BUNDLE, which the floor does not read
     where["env"] = {name: text for name, text in subjects.environment.items() if name != "CA_BUNDLE"}
     name = "start by Compose"
     yield Row(name, "s", short.in_turn(name, ways(commands, where)), (Goal(1.05, FLOOR),))
@@ -57,12 +57,12 @@ def start(subjects: Subjects, rounds: Rounds) -> Iterator[Row]:
 
 
 def ways(commands: dict[str, list[str]], where: dict) -> dict[str, partial]:
-    """Return the commands as ways to be measured, each until its first line."""
+    """Return the ways to measure: each command until its first line."""
     return {name: partial(first_line, command, **where) for name, command in commands.items()}
 
 
 def fill(subjects: Subjects, files: int) -> None:
-    """Have this many small files in the project, a thousand in a folder, all of its owner."""
+    """Create this many small files in the project, a thousand in each folder, with its owner."""
     for number in range(files):
         folder = subjects.project / f"data/{number // 1000:03}"
         folder.mkdir(parents=True, exist_ok=True)
@@ -73,7 +73,7 @@ def fill(subjects: Subjects, files: int) -> None:
 
 
 def first_import(subjects: Subjects, rounds: Rounds) -> Iterator[Row]:
-    """From the command to the moment when the packages are imported, and the imports alone."""
+    """Measure the time until the packages are imported, and the imports alone."""
     where = {"cwd": subjects.project, "env": subjects.environment}
     words = ("-c", f"{IMPORTS}; print('here')")
     commands = {
@@ -96,12 +96,12 @@ def first_import(subjects: Subjects, rounds: Rounds) -> Iterator[Row]:
 
 
 def printed_number(command: list[str], where: dict) -> float:
-    """Return the number that a command prints last."""
+    """Return the last number in a command's output."""
     return float(output(command, **where).splitlines()[-1])
 
 
 def writes(subjects: Subjects, rounds: Rounds) -> Iterator[Row]:
-    """What one start writes to the disk: the bytes in the container's own layer."""
+    """Measure the writes of a start: the size of the container's layer."""
     commands = {
         PRODUCT: subjects.product_run(*HERE),
         FLOOR: subjects.floor_run(*HERE),
@@ -114,7 +114,7 @@ def writes(subjects: Subjects, rounds: Rounds) -> Iterator[Row]:
 
 
 def written(command: list[str], subjects: Subjects) -> float:
-    """Run a container and return the KiB in its own layer."""
+    """Run a container and return the KiB of its layer."""
     where = {"cwd": subjects.project, "env": subjects.environment}
     name = f"{subjects.run}-writes"
     kept = [word for word in command if word != "--rm"]
@@ -126,7 +126,7 @@ def written(command: list[str], subjects: Subjects) -> float:
 
 
 def load(subjects: Subjects, rounds: Rounds) -> Iterator[Row]:
-    """Runs a minute when one, some and many are started at once, each to its very end."""
+    """Measure runs per minute when one, some and many start at the same time."""
     for at_once in AT_ONCE:
         commands = {
             PRODUCT: subjects.product_run(*HERE),
@@ -139,7 +139,7 @@ def load(subjects: Subjects, rounds: Rounds) -> Iterator[Row]:
 
 
 def rate(command: list[str], at_once: int, subjects: Subjects) -> float:
-    """Start a command so many times at once; return how many would end in a minute."""
+    """Start a command several times at once; return the runs per minute."""
     where = {"cwd": subjects.project, "env": subjects.environment}
     begin = time.perf_counter()
     with ThreadPoolExecutor(at_once) as pool:

@@ -1,4 +1,4 @@
-"""What is compared: the product and the guide's way, made from the same packages on the same base."""
+"""Build what is compared: the product and the guide's way, with the same packages and base image."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from engines.engine import Engine, find_or_start, running, stop
 from engines.steps import EngineError, run, say
 
 TEMPLATE = Path(__file__).resolve().parent.parent
-BASE = "ubuntu:24.04"  # for both: NVIDIA's image would only add the same gigabytes to each
-PACKAGES = ("pandas", "scipy")  # beside the template's own: 450 MB in all
-OWNER = 1000  # of the projects, where root measures: the first user of most machines
+BASE = "ubuntu:24.04"  # for both: NVIDIA's image would add the same gigabytes to each
+PACKAGES = ("pandas", "scipy")  # with the template's own: 450 MB in all
+OWNER = 1000  # owner of the projects if root measures: the first user of most machines
 SETTINGS = (
     "BUILD_CACHE",
     "CACHE_DIR",
@@ -28,20 +28,20 @@ SETTINGS = (
     "GROUP_ID",
     "USER_ID",
 )  # of the reader's shell, not of the bench
-PROJECT_LABEL = "com.docker.compose.project"  # Compose gives it to all that it makes; so do we
+PROJECT_LABEL = "com.docker.compose.project"  # Compose's label, also used here
 GUIDE = Path(__file__).with_name("guide")
 # what stands where the guide's project would be
 SETUP = "from setuptools import setup\nsetup(name='aligner', version='1.0', py_modules=['aligner'])\n"
 
 
 class Subjects:
-    """Everything that a run of the bench makes, each part when it is first asked for.
+    """Everything that a run makes, each part on first use.
 
     Every image, container, network and volume has the name of the run in a label.
     """
 
     def __init__(self, folder: Path, engine: Engine) -> None:
-        """Take a scratch folder that the caller removes, and the engine."""
+        """Take a temporary folder that the caller removes, and the engine."""
         self.folder, self.engine = folder, engine
         self.run = f"capy-bench-{os.getpid()}"
         self.label = f"{PROJECT_LABEL}={self.run}"
@@ -56,7 +56,7 @@ class Subjects:
 
     @cached_property
     def base(self) -> Base:
-        """Return the base image of both; it is in BASE_IMAGE from then on."""
+        """Return the base image of both, and set BASE_IMAGE."""
         found = base_image(os.environ.get("BASE_IMAGE", BASE), self.engine)
         if found.stand_in:
             say(f"STAND-IN: measuring on {found.name}, not on {BASE} ({found.why})")
@@ -69,7 +69,7 @@ class Subjects:
         return (os.getuid(), os.getgid()) if os.getuid() else (OWNER, OWNER)
 
     def own(self, folder: Path) -> None:
-        """Give a folder to the owner, as if it were a user's."""
+        """Make the owner own a folder."""
         if os.getuid() == 0:
             output(["chown", "-R", "{}:{}".format(*self.owner), str(folder)])
 
@@ -82,7 +82,7 @@ class Subjects:
         project = self.folder / "capy-bench"
         for package in PACKAGES:
             add_package(project, package)
-        # what a build keeps for the next one is the run's own, so a cold build is a cold one
+        # a build cache of the run's own, so that a cold build is cold
         (project / ".env").write_text(f"CHECKOUT=-{os.getpid()}\nBUILD_CACHE={self.run}\n")
         self.own(project)
         run("building the product's image", ["docker", "compose", "build"], cwd=project, env=self.environment)
@@ -96,7 +96,7 @@ class Subjects:
 
     @cached_property
     def requirements(self) -> Path:
-        """Return a list of the very packages in the product's image, with their versions."""
+        """Return the packages in the product's image with their versions."""
         freeze = ["docker", "run", "--rm", "--entrypoint", "/opt/uv/bin/uv", self.image, "pip", "freeze"]
         lines = output([*freeze, "--exclude-editable"], env=self.environment).splitlines()
         path = self.folder / "requirements.txt"
@@ -105,7 +105,7 @@ class Subjects:
 
     @cached_property
     def guide(self) -> Path:
-        """Return the guide's way: a folder with its Dockerfiles, both images built."""
+        """Return the folder with the guide's Dockerfiles, after building both images."""
         folder = Path(shutil.copytree(GUIDE, self.folder / "guide"))
         shutil.copy(self.requirements, folder)
         package = folder / "package"
@@ -124,7 +124,7 @@ class Subjects:
 
     @cached_property
     def cut_guide_image(self) -> str:
-        """Return the name of the guide's second image, its base cut to what Python needs."""
+        """Return the name of the guide's second image, on a base with Python's packages only."""
         for command in self.guide_builds(self.guide, cut=True):
             run("building the guide's images, cut", command, cwd=self.guide, env=self.environment)
         return f"{self.run}:guide-cut"
@@ -178,27 +178,27 @@ class Subjects:
         ]
 
     def docker_run(self, image: str, *words: str, options: tuple[str, ...] = ()) -> list[str]:
-        """Return the plain line that runs something in the product's project."""
+        """Return a plain `docker run` for the product's project."""
         mount = ["--volume", f"{self.project}:/code", "--workdir", "/code"]
         return ["docker", "run", "--rm", "--label", self.label, *mount, *options, image, *words]
 
     def product_run(self, *words: str) -> list[str]:
-        """Return the product's own line without Compose."""
+        """Return the product's `docker run`, without Compose."""
         return self.docker_run(self.image, *words)
 
     def floor_run(self, *words: str) -> list[str]:
-        """Return what the engine needs by itself: the same image, no entrypoint."""
+        """Return a `docker run` of the same image without its entrypoint."""
         return self.docker_run(self.image, *words, options=("--entrypoint", "/opt/venv/bin/python"))
 
     def guide_run(self, *words: str) -> list[str]:
-        """Return the guide's line, with the two ids that it wants typed."""
+        """Return the guide's `docker run`, with its two ids."""
         uid, gid = self.owner
         return self.docker_run(
             self.guide_image, *words, options=("--env", f"USER_ID={uid}", "--env", f"GROUP_ID={gid}")
         )
 
     def machine(self) -> dict[str, str | int]:
-        """Return what the figures depend on."""
+        """Return the facts of the machine that the figures depend on."""
         engine = json.loads(self.engine.docker("info", "--format", "{{json .}}"))
         return {
             "engine": f"Docker Engine {engine['ServerVersion']}, {engine['Driver']}",
@@ -210,7 +210,7 @@ class Subjects:
         }
 
     def clean(self) -> None:
-        """Remove what the run left in the engine: nothing else has its label."""
+        """Remove everything with the run's label from the engine."""
         docker = self.engine.docker
         for label in (self.label, f"{PROJECT_LABEL}=capy-bench-devcontainer-cpu-{os.getpid()}"):
             ours = ("--quiet", "--filter", f"label={label}")
@@ -218,7 +218,7 @@ class Subjects:
             for kind in ("volume", "network"):
                 remove(self.engine, kind, docker(kind, "ls", *ours))
             remove(self.engine, "image", docker("images", *ours))
-        # what somebody else builds meanwhile is among it: it costs them a rebuild, and us the figures
+        # includes parallel builds of others, who would have to build again
         if built := build_cache(self.engine) - self.kept_before:
             docker("buildx", "prune", "--force", "--filter", f"id~=^({'|'.join(built)})$")
 
@@ -230,7 +230,7 @@ def add_package(project: Path, package: str) -> None:
 
 
 def build_cache(engine: Engine) -> set[str]:
-    """Return the ids of all that builds have left in the engine, for the next one."""
+    """Return the ids of all records of the build cache."""
     return set(engine.docker("buildx", "du", "--format", "{{.ID}}").split())
 
 
@@ -243,7 +243,7 @@ def remove(engine: Engine, kind: str, names: str) -> None:
 
 @contextmanager
 def subjects(folder: Path) -> Iterator[Subjects]:
-    """Lend the subjects of a run; what it leaves in the engine is removed whatever happens."""
+    """Yield the subjects of a run; always remove them from the engine at the end."""
     was_up = running() is not None
     engine = find_or_start()
     made = Subjects(folder, engine)
@@ -254,6 +254,6 @@ def subjects(folder: Path) -> Iterator[Subjects]:
         try:
             made.clean()
         except EngineError as error:
-            say(f"left behind: what begins with {made.run} in `docker images`: {error}")
+            say(f"not removed: images that start with {made.run} in `docker images`: {error}")
         if engine.private and not was_up:
             stop()

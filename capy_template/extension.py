@@ -1,4 +1,4 @@
-"""The Jinja extension of cookiecutter.json: its filters, and the refusal of Jinja in an answer."""
+"""Define the Jinja extension of cookiecutter.json: its filters, and a check for Jinja in answers."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ TEMPLATE = Path(__file__).resolve().parent.parent
 
 
 class CapyTemplate(Extension):
-    """Gives cookiecutter.json and the template's files their filters."""
+    """Add the filters that cookiecutter.json and the template's files use."""
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
-        # 2.6 passes github_actions=no on as a text, which is true
+        # 2.6 passes github_actions=no as a text, which is true
         if tuple(map(int, cookiecutter.__version__.split(".")[:2])) < (2, 7):
             raise FailedHookException(
                 f"cookiecutter {cookiecutter.__version__} is too old; this template needs 2.7 or newer: "
@@ -42,20 +42,20 @@ class CapyTemplate(Extension):
     def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
         """Return a text that Jinja is about to render, unless it is an answer with Jinja in it.
 
-        cookiecutter renders answers from the command line, a configuration file or a replay file as
-        it renders our own defaults; whoever fills in a form for somebody else could run Python there.
-        Raises FailedHookException, which quotes nothing of an answer that may hold a password.
+        cookiecutter renders answers from the command line, a configuration file or a replay file, so
+        an answer could run Python code. Raises FailedHookException, which does not quote the answer:
+        it may contain a password.
         """
         if name is None and re.search(r"\{[{%#]", source) and not is_ours(source):
             raise FailedHookException(
-                "an answer cannot be used: it holds {{, {% or {#, which cookiecutter would execute. "
+                "an answer cannot be used: it contains {{, {% or {#, which cookiecutter would execute. "
                 "Nothing was written"
             )
         return source
 
 
 def is_ours(source: str) -> bool:
-    """Return whether what has Jinja in a text is the template's own: a default, the hook, file names."""
+    """Return whether the Jinja in a text is the template's own: a default, the hook or a file name."""
     if source in json.loads((TEMPLATE / "cookiecutter.json").read_text()).values():
         return True
     if source == (TEMPLATE / "hooks" / "post_gen_project.py").read_text(encoding="utf-8"):
@@ -71,10 +71,9 @@ def own_names() -> set[str]:
 
 
 def forget_modules() -> None:
-    """Have the template's own modules imported anew where the next one renders.
+    """Remove the template's modules from sys.modules, so that the next rendering imports its own.
 
-    `cruft update` renders two versions of the template in one process, which would else run the
-    Python code of the first one in both.
+    `cruft update` renders two versions of the template in one process.
     """
     for name in [*sys.modules]:
         if name.partition(".")[0] == __package__:

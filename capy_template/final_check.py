@@ -1,8 +1,7 @@
-"""The last check of all answers, which the name of the template's folder calls: no folder exists before it.
+"""Check all answers once more, called from the name of the template's folder: before any folder exists.
 
-A replay file is never rendered, so no filter of cookiecutter.json sees it, and the command line, a
-configuration file and a replay file can each set a hidden answer to something else than what follows from
-the others. Without the extension the name of the folder has no `checked`, and cookiecutter stops.
+The filters of cookiecutter.json do not see a replay file, and the command line, a configuration file or a
+replay file can set hidden answers. Without the extension `checked` is undefined, and cookiecutter stops.
 """
 
 from __future__ import annotations
@@ -23,23 +22,23 @@ PREFIXES = ["line_statement_prefix", "line_comment_prefix"]
 
 @pass_context
 def checked(context: Context, project: Any) -> str:
-    """Return the name of the project's folder, after a check of every answer, the hidden ones included.
+    """Return the name of the project's folder after a check of every answer, hidden ones included.
 
-    Raises FailedHookException, which quotes nothing of an answer that may hold a password.
+    Raises FailedHookException, which does not quote the answer: it may contain a password.
     """
     answers = context["cookiecutter"]
     for name, ours in json.loads(QUESTIONS.read_text(encoding="utf-8")).items():
         if name == "__prompts__":
             continue
         if name not in answers:
-            raise refusal(name, "it is missing, as in a replay file of another version of the template")
+            raise refusal(name, "it is missing: a replay file of another version of the template lacks it")
         if not is_sound(context.environment, name, ours, answers):
             raise refusal(name)
     return project
 
 
 def is_sound(environment: Environment, name: str, ours: Any, answers: Mapping[str, Any]) -> bool:
-    """Return whether an answer is one that cookiecutter.json allows; raises what its filters raise."""
+    """Return whether cookiecutter.json allows an answer. Raises errors of its filters."""
     answer = answers[name]
     if name.startswith("__"):
         return answer == environment.from_string(ours).render(cookiecutter=answers)
@@ -51,14 +50,16 @@ def is_sound(environment: Environment, name: str, ours: Any, answers: Mapping[st
 
 
 def refuse_other_syntax(environment: Environment) -> None:
-    """Raise FailedHookException where `_jinja2_env_vars` would hide Jinja in an answer from the extension."""
+    """Raise FailedHookException if `_jinja2_env_vars` changes the delimiters that the extension looks for."""
     usual = Environment()
     if any(getattr(environment, name) != getattr(usual, name) for name in [*DELIMITERS, *PREFIXES]):
         raise refusal("_jinja2_env_vars")
 
 
 def refusal(name: str, reason: str = "") -> FailedHookException:
-    """Return the one line about an answer that is none of cookiecutter.json's."""
-    decided = "the template decides it; leave it out" if name.startswith("_") else "this is no answer to it"
+    """Return the error for an answer that cookiecutter.json does not allow: one line."""
+    decided = (
+        "the template sets it; leave it out" if name.startswith("_") else "this is not one of its answers"
+    )
     reason = reason or decided
     return FailedHookException(f"{name} cannot be used: {reason}. No project was written")

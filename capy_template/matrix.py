@@ -1,4 +1,4 @@
-"""Reads compatibility/matrix.yaml: which images and packages make the environment that two answers name."""
+"""Read compatibility/matrix.yaml: the images and packages for the answers `environment` and `cuda`."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from typing import Any
 import yaml
 from cookiecutter.exceptions import FailedHookException
 
-# libyaml's, ten times as fast, where PyYAML came with it
+# libyaml's loader, if PyYAML has it, is ten times as fast
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MATRIX = Path(__file__).resolve().parent.parent / "compatibility" / "matrix.yaml"
-# The frameworks whose CUDA must agree; the other packages only have to be there.
+# The frameworks that must be built for the same CUDA.
 FRAMEWORKS = ("onnxruntime", "torch")
-# Each has a build for every accelerator, so it is pinned in the extras `nvidia` and `cpu`.
+# These have a build for each accelerator, so they are pinned in the extras `nvidia` and `cpu`.
 IN_EXTRAS = (*FRAMEWORKS, "torchvision")
 OPENCVS = tuple(f"opencv-{kind}python{end}" for kind in ("", "contrib-") for end in ("-headless", ""))
-# How a package of the matrix is called on the index, where that is not its name there.
+# The name on the index, if the matrix uses another one.
 DISTRIBUTIONS = {"opencv": "opencv-python-headless", "scikit_learn": "scikit-learn"}
 CUFFT = "libcufft."
 MACHINES = ("x86_64", "aarch64")  # processors, as platform.machine() calls them
-SHARED_MEMORY_MIB = 1024  # below this, a loader with several workers stops sooner or later
+SHARED_MEMORY_MIB = 1024  # below this, a data loader with several workers fails sooner or later
 
 
-class Unserved(ValueError):
-    """No line serves this environment; the text says why, and what can be had instead."""
+class Unavailable(ValueError):
+    """The line does not have this environment; the message says why, and what to use instead."""
 
 
 @dataclass(frozen=True)
 class Stack:
-    """What `environment` and `cuda` decide: everything that the generated files take from them."""
+    """What the generated files use of the answers `environment` and `cuda`."""
 
     environment: str
     line: str
@@ -47,18 +47,18 @@ class Stack:
     dependencies: tuple[str, ...]  # for every accelerator
     nvidia: tuple[str, ...]  # the extra for a GPU
     cpu: tuple[str, ...]  # the extra without one
-    overrides: tuple[str, ...]  # what uv installs, whatever a package asks for
-    exclusions: tuple[str, ...]  # what uv never installs, whatever a package asks for
+    overrides: tuple[str, ...]  # uv's override-dependencies
+    exclusions: tuple[str, ...]  # uv's exclude-dependencies
     shm_size: str | None  # of /dev/shm, as Compose writes it
     download_gb: dict[str, float]  # of the first build, for a GPU and for the CPU
     lines_with_cuda: dict[
         str, tuple[str, ...]
     ]  # by processor: the lines that have this environment for a GPU
     facts: dict[str, Any]  # the line's facts without their sources
-    sources: dict[str, dict[str, str]]  # of each fact: how it is known, text, url, date
+    sources: dict[str, dict[str, str]]  # of each fact: text, url and date
 
     def has(self, package: str) -> bool:
-        """Return whether the environment holds a package of the matrix."""
+        """Return whether the environment has a package of the matrix."""
         return package in self.packages
 
     @property
@@ -68,17 +68,17 @@ class Stack:
 
     @property
     def python_limit(self) -> str:
-        """Return the first Python that the line has no wheels for."""
+        """Return the first Python version without wheels for the line."""
         return f"3.{int(self.facts['highest_python'].split('.')[1]) + 1}"
 
     def first_build(self, accelerator: str) -> str:
-        """Return the size and the time of the first build, for a person who waits for it."""
+        """Return the download size and duration of the first build as a text."""
         size = self.download_gb[accelerator]
         return f"{size:g} GB, about {first_build_minutes(size)} minutes at 100 Mbit/s"
 
     @property
     def doctor(self) -> dict[str, Any]:
-        """Return what docker/doctor/ compares an environment with."""
+        """Return the content of docker/environment.json, which the doctor compares with."""
         frameworks = {name: self._framework(name) for name in FRAMEWORKS if self.has(name)}
         return {
             "environment": self.environment,
@@ -95,7 +95,7 @@ class Stack:
         }
 
     def _framework(self, name: str) -> dict[str, Any]:
-        by_image = self.cuda_from == "ngc"  # NVIDIA decides, release by release
+        by_image = self.cuda_from == "ngc"  # each release of NVIDIA's image has its own version
         lazy = self.facts.get(f"{name}_lazy_libraries", [])
         alone = self.cuda_from == "wheels" and not self.has("torch")
         return {
@@ -106,24 +106,24 @@ class Stack:
 
 
 def first_build_minutes(gigabytes: float) -> int:
-    """Return about how long a first build takes at 100 Mbit/s: 80 s a GB, and the time to unpack it."""
+    """Estimate the minutes of a first build at 100 Mbit/s: 80 s a GB, and the time to unpack it."""
     return math.ceil(1.4 * gigabytes + 1)
 
 
 @cache
 def load() -> dict[str, Any]:
-    """Return matrix.yaml as data, which nobody changes: a generation asks for it a dozen times."""
+    """Return matrix.yaml as data, cached. Do not change it."""
     return yaml.load(MATRIX.read_text(encoding="utf-8"), Loader=LOADER)
 
 
 def stack(environment: str, line: str) -> Stack:
-    """Return what the answers `environment` and `cuda` stand for.
+    """Return the Stack of the answers `environment` and `cuda`.
 
-    Raises Unserved for a pair that cannot be had, KeyError for names that the matrix does not have.
+    Raises Unavailable if the line does not have the environment, KeyError for unknown names.
     """
     matrix = load()
-    if reason := unserved(matrix, environment, line):
-        raise Unserved(f"environment={environment} cannot be had with cuda={line}: {reason}")
+    if reason := unavailable(matrix, environment, line):
+        raise Unavailable(f"environment={environment} is not available with cuda={line}: {reason}")
     use, entry = matrix["environments"][environment], matrix["lines"][line]
     found = {name: fact for name, fact in entry.items() if isinstance(fact, dict)}
     facts = {name: fact["value"] for name, fact in found.items()}
@@ -158,18 +158,18 @@ def stack(environment: str, line: str) -> Stack:
 
 
 def chosen(answers: Mapping[str, str]) -> Stack:
-    """Return the stack of the answers `environment` and `cuda`: the filter `stack`.
+    """Return the Stack of all answers: the filter `stack`.
 
-    Raises FailedHookException, which cookiecutter prints as one line, for a pair that cannot be had,
-    and for a name that a replay file has from elsewhere.
+    Raises FailedHookException, which cookiecutter prints as one line, for an unavailable pair or an
+    unknown name, as a replay file may have.
     """
     try:
         return stack(answers["environment"], answers["cuda"])
     except KeyError as error:
         raise FailedHookException(
-            f"{error} is no answer to `environment` or `cuda` of this template"
+            f"{error} is not an answer to `environment` or `cuda` of this template"
         ) from None
-    except Unserved as error:
+    except Unavailable as error:
         raise FailedHookException(f"{error}. Nothing was written") from None
 
 
@@ -192,17 +192,17 @@ def extras(
 
 
 def onnxruntime_gpu(packages: list[str], cuda_from: str, facts: dict[str, Any]) -> str:
-    """Return the requirement of ONNX Runtime for a GPU; its extras add what PyTorch lacks."""
+    """Return the requirement for ONNX Runtime on a GPU; with PyTorch, its extras add what is missing."""
     libraries = "[cuda,cudnn]" if cuda_from == "wheels" and "torch" in packages else ""
     return f"onnxruntime-gpu{libraries}=={facts['onnxruntime']}"
 
 
 def cuda_packages(facts: dict[str, Any]) -> list[str]:
-    """Return the requirements of the CUDA that ONNX Runtime needs where no PyTorch brings one.
+    """Return the requirements for the CUDA packages of ONNX Runtime without PyTorch.
 
-    As the wheel's extras `cuda` and `cudnn` ask, with two exceptions. cuFFT (0.2 GB) is left out where only
-    the operators Rfft and Irfft open it. The runtime compiler has the line's CUDA version, since a driver
-    refuses the PTX of a newer one of the same major:
+    As in the wheel's extras `cuda` and `cudnn`, with two exceptions. Without cuFFT (0.2 GB) if only the
+    operators Rfft and Irfft open it. The runtime compiler has the line's CUDA version: a driver refuses PTX
+    of a newer compiler, even of the same CUDA major:
     https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html
     """
     compiler = re.compile(r"(nvidia-cuda-nvrtc[a-z0-9-]*)~=.*")
@@ -211,12 +211,12 @@ def cuda_packages(facts: dict[str, Any]) -> list[str]:
 
 
 def opens_late(library: str, facts: dict[str, Any]) -> bool:
-    """Return whether ONNX Runtime looks for a library no sooner than an operator needs it."""
+    """Return whether ONNX Runtime opens a library only when an operator needs it."""
     return any(name.startswith(library) for name in facts["onnxruntime_lazy_libraries"])
 
 
 def only_on(facts: dict[str, Any], condition: str = "") -> str:
-    """Return the marker of ONNX Runtime for a GPU: the processors that it has a wheel for."""
+    """Return the marker for onnxruntime-gpu: the processors that it has a wheel for."""
     machines = [name for name in MACHINES if facts["onnxruntime_architectures"][name]]
     conditions = [condition] * bool(condition)
     conditions += [f"platform_machine == '{machines[0]}'"] * (len(machines) < len(MACHINES))
@@ -224,10 +224,10 @@ def only_on(facts: dict[str, Any], condition: str = "") -> str:
 
 
 def overrides(packages: list[str], cuda_from: str, facts: dict[str, Any]) -> tuple[str, ...]:
-    """Return uv's override-dependencies: the line's versions, in the extra that they belong to.
+    """Return uv's override-dependencies: the line's versions, each with its extra.
 
-    PyTorch in the extras of wheels has none: an override would lose the index that the extra chooses, and the
-    pins there decide already. NVIDIA's image has its own, so nothing may bring another one.
+    Without PyTorch of wheels: an override would lose the index that the extra chooses, and the extras pin it
+    already. With NVIDIA's image, no package must bring another PyTorch.
     """
     gpu, cpu = onnxruntime_gpu(packages, cuda_from, facts), f"onnxruntime=={facts['onnxruntime']}"
     found = [gpu + only_on(facts, "extra == 'nvidia'")]
@@ -238,8 +238,8 @@ def overrides(packages: list[str], cuda_from: str, facts: dict[str, Any]) -> tup
     return tuple(found)
 
 
-def unserved(matrix: dict[str, Any], environment: str, line: str) -> str:
-    """Return why a pair cannot be had and what can; nothing where it can be had."""
+def unavailable(matrix: dict[str, Any], environment: str, line: str) -> str:
+    """Return why a pair is not available and what to use instead, "" if it is available."""
     by_nvidia = source_of_cuda(matrix, environment, line) == "ngc"
     if not by_nvidia or matrix["lines"][line]["ngc_image"]["value"]:
         return ""
@@ -250,21 +250,21 @@ def unserved(matrix: dict[str, Any], environment: str, line: str) -> str:
 
 
 def source_of_cuda(matrix: dict[str, Any], environment: str, line: str) -> str:
-    """Return where an environment of a line has its CUDA from: image, wheels or ngc."""
+    """Return the source of CUDA for an environment of a line: image, wheels or ngc."""
     use = matrix["environments"][environment]
     return use.get("cuda_from_in", {}).get(line, use["cuda_from"])
 
 
 def lines_with_cuda(matrix: dict[str, Any], environment: str, machine: str) -> tuple[str, ...]:
-    """Return the lines that have an environment for a GPU on a processor."""
-    lines = [line for line in matrix["lines"] if not unserved(matrix, environment, line)]
+    """Return the lines with a GPU build of an environment for a processor."""
+    lines = [line for line in matrix["lines"] if not unavailable(matrix, environment, line)]
     return tuple(line for line in lines if not without_cuda(matrix, environment, line, machine))
 
 
 def without_cuda(matrix: dict[str, Any], environment: str, line: str, machine: str) -> list[str]:
-    """Return the frameworks of an environment that have no code for a GPU on a processor.
+    """Return the frameworks of an environment without GPU code for a processor.
 
-    NVIDIA's PyTorch image has its own, for both processors.
+    NVIDIA's PyTorch image has code for both processors.
     """
     use, facts = matrix["environments"][environment], matrix["lines"][line]
     if source_of_cuda(matrix, environment, line) == "ngc":

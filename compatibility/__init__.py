@@ -1,1 +1,1 @@
-"""Which CUDA, cuDNN, Python, ONNX Runtime and PyTorch agree, and how that is known."""
+"""Record and check which CUDA, cuDNN, Python, ONNX Runtime and PyTorch versions work together."""

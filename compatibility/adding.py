@@ -1,4 +1,4 @@
-"""`uv add PACKAGE` in a generated project, for real: what it resolves to with each accelerator."""
+"""Run `uv add PACKAGE` in a generated project, and return what it resolves to for each accelerator."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LONGEST = 300  # seconds that uv may look for a resolution
 
 @dataclass(frozen=True)
 class Distribution:
-    """One package of a resolution, and the file of it that the line's Python would install."""
+    """One package of a resolution, and the file that the line's Python would install."""
 
     name: str
     version: str
@@ -38,13 +38,13 @@ class Distribution:
 
     @property
     def is_wheel(self) -> bool:
-        """Return whether it can be installed without a build."""
+        """Return whether the file is a wheel, which needs no build."""
         return file_name(self.url).endswith(".whl")
 
 
 @dataclass(frozen=True)
 class Added:
-    """What came of `uv add`: the packages of each accelerator, or why uv refused."""
+    """The result of `uv add`: the packages of each accelerator, or why uv refused."""
 
     refused: str = ""
     packages: dict[str, list[Distribution]] = field(default_factory=dict)
@@ -55,8 +55,8 @@ class Added:
 class Project:
     """A generated project of a line, ready for `uv add`.
 
-    PyTorch's index of CPU builds is replaced by files that have the metadata of the builds for CUDA without
-    CUDA: the resolution needs no more, and is the same wherever it runs.
+    Files with the metadata of the CUDA builds, minus CUDA, replace PyTorch's index of CPU builds: so the
+    resolution is the same on any machine.
     """
 
     line: Line
@@ -81,11 +81,11 @@ class Project:
 
     @property
     def text(self) -> str:
-        """Return its pyproject.toml."""
+        """Return the text of its pyproject.toml."""
         return (self.folder / "pyproject.toml").read_text(encoding="utf-8")
 
     def add(self, requirement: str) -> Added:
-        """Add a package to a copy of the project. Raises CannotAsk where the index gives no answer."""
+        """Add a package to a copy of the project. Raises CannotAsk if the index does not answer."""
         added = self._add_with_companions(requirement, self.text)
         if added.refused and EVERY_LINUX in self.text:
             own = IMAGES_ALONE.format(self.line.value("python"))
@@ -94,7 +94,7 @@ class Project:
         return added
 
     def installed(self, accelerator: str) -> list[Distribution]:
-        """Return the packages of the project as it is."""
+        """Return the packages of the unchanged project."""
         lock = tomllib.loads((self.folder / "uv.lock").read_text(encoding="utf-8"))
         return self._chosen(self.folder, accelerator, lock)
 
@@ -155,7 +155,7 @@ class Project:
 
 
 def best_file(package: dict, target: Target) -> str:
-    """Return the address of the wheel that an installer would take, else of the source; "" for none."""
+    """Return the address of the wheel that an installer would choose, else of the source; "" for none."""
     order = {str(tag): number for number, tag in enumerate(target.ordered_tags)}
     fitting = []
     for wheel in package.get("wheels", []):
@@ -170,7 +170,7 @@ def best_file(package: dict, target: Target) -> str:
 
 
 def run_uv(folder: Path, line: Line, command: str, *arguments: str) -> str:
-    """Run a command of uv that locks; return why uv refused, else nothing. Raises CannotAsk."""
+    """Run a uv command that locks; return why uv refused, "" if it did not. Raises CannotAsk."""
     options = ["--default-index", line.index.url, "--no-python-downloads", "--color", "never"]
     try:
         done = subprocess.run(
@@ -192,5 +192,5 @@ def run_uv(folder: Path, line: Line, command: str, *arguments: str) -> str:
 
 
 def settings() -> dict[str, str]:
-    """Return the environment of uv: no settings of this repository, no virtual environment of ours."""
+    """Return uv's environment, without settings and the virtual environment of this repository."""
     return {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}

@@ -1,7 +1,7 @@
-"""Does the package index still have what matrix.yaml says?
+"""Check that the package index still has what matrix.yaml lists.
 
-python -m compatibility.check               every line, from what the index tells; a few seconds
-python -m compatibility.check --full LINE   one line's real packages for a GPU, installed and examined
+python -m compatibility.check               every line, from the index's metadata; a few seconds
+python -m compatibility.check --full LINE   install and examine one line's real packages for a GPU
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from compatibility import facts, full
 from compatibility.facts import Line
 from compatibility.index import CannotAsk, Changed, Index, users_index
 
-NOT_ASKED = "Images and drivers are not on the index: {} are as their sources said."
+NOT_ASKED = "Not checked, since the index has no images and drivers: {}."
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One fact of one line: what the matrix says and, where that is no longer so, what the index says."""
+    """One fact of one line: the matrix's value and, if it is outdated, the index's."""
 
     line: str
     fact: str
@@ -37,11 +37,11 @@ class Finding:
 
 
 def check(index: Index, matrix: dict) -> Iterator[Finding]:
-    """Yield what the index says about each fact, as the answers come. Raises CannotAsk."""
+    """Yield a finding for each fact as the index answers. Raises CannotAsk."""
     lines = [Line(name, matrix, index) for name in matrix["lines"]]
     questions = [(line, fact, ask) for line in lines for fact, ask in facts.questions(line).items()]
     with ThreadPoolExecutor(max_workers=8) as pool:
-        # first: an index that does not answer is known before anything else is asked
+        # first, so that an index that does not answer is noticed at once
         list(pool.map(index.files, {name for line in lines for name in line.distributions}))
         asked = [pool.submit(answer, *question) for question in questions]
         try:
@@ -59,7 +59,7 @@ def check(index: Index, matrix: dict) -> Iterator[Finding]:
 
 
 def answer(line: Line, fact: str, ask: Callable[[Line], None]) -> Finding:
-    """Ask about one fact of a line. Raises CannotAsk."""
+    """Check one fact of a line. Raises CannotAsk."""
     try:
         ask(line)
     except Changed as change:
@@ -68,7 +68,7 @@ def answer(line: Line, fact: str, ask: Callable[[Line], None]) -> Finding:
 
 
 def table(findings: list[Finding]) -> Table:
-    """Return the findings as a person reads them, those of a line together."""
+    """Return the findings as a table, grouped by line."""
     shown = Table("line", "fact", "the matrix says", "the index says")
     previous = ""
     for finding in findings:
@@ -85,7 +85,7 @@ def table(findings: list[Finding]) -> Table:
 
 
 def ask_the_index() -> int:
-    """Print the table of every line; 1 where a fact is no longer so. Raises CannotAsk."""
+    """Print the table of every line; return 1 if a fact is outdated. Raises CannotAsk."""
     matrix, index = load(), users_index()
     say(f"asking the package index about {len(matrix['lines'])} lines")
     order = list(matrix["lines"])
@@ -102,16 +102,16 @@ def ask_the_index() -> int:
 
 
 def say(text: str) -> None:
-    """Print one line of progress, or of failure, on stderr; stdout belongs to results."""
+    """Print a line of progress or an error to stderr; stdout is for results."""
     print(f"check-compatibility: {text}", file=sys.stderr, flush=True)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run what the command line asks for; what the reader can mend, and Ctrl-C, become one line."""
+    """Run the command and return its exit code; expected errors and Ctrl-C print one line."""
     parser = argparse.ArgumentParser(
         prog="python -m compatibility.check", description=__doc__.splitlines()[0]
     )
-    parser.add_argument("--full", metavar="LINE", help="install this line's real packages and examine them")
+    parser.add_argument("--full", metavar="LINE", help="install and examine this line's real packages")
     line = parser.parse_args(arguments).full
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # cleans up as Ctrl-C does
     try:
@@ -120,7 +120,7 @@ def main(arguments: list[str] | None = None) -> int:
         say(str(error))
         return 1
     except KeyboardInterrupt:
-        say("interrupted; nothing was left behind")
+        say("interrupted; temporary files were removed")
         return 130
 
 

@@ -1,11 +1,11 @@
-"""Writes docs/compatibility.md from matrix.yaml: `make docs`. A test asks whether the file is fresh."""
+"""Write docs/compatibility.md from matrix.yaml: `make docs`. A test compares the file."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from capy_template.matrix import load, source_of_cuda, unserved, without_cuda
+from capy_template.matrix import load, source_of_cuda, unavailable, without_cuda
 from compatibility import gpus
 from compatibility.gpus import FRAMEWORKS, PROCESSORS, table
 
@@ -13,59 +13,61 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "compatibility.md"
 
 HEAD = """\
 <!-- Written by `make docs` from compatibility/matrix.yaml: change that file, not this one. -->
-# Which versions agree
+# Versions that work together
 
-ONNX Runtime and PyTorch are each built for one major version of CUDA and one of cuDNN. Libraries of one
-major never serve the other; minor versions of one major do serve each other. In one process both frameworks
-must therefore be built for the same two majors, on a Python for which both have a wheel, under a driver
-that is new enough. Such a set is called a **line** here. It was verified as a whole, and you choose it as a
-whole: `cuda` is the question, and no version of a single package is asked.
+ONNX Runtime and PyTorch are each built for one major version of CUDA and one of cuDNN.
+Libraries of another major version do not work; minor versions of the same major do.
+To use both frameworks in one process, both need the same two majors, wheels for the same Python,
+and a driver that is new enough.
+Such a tested combination is called a **line**.
+The question `cuda` chooses the line, and with it every version.
 
-No installer checks that. The CUDA of a package is not part of what pip or uv compare, and both projects
-change it from one release to the next: a wrong pair installs without an error. One of the two then runs on
-the CPU without a word, or stops when the first kernel needs a library that is not there. With the extras
-for CUDA, a wrong pair even brings two packages of cuDNN that write the same files. Sometimes a pinned
-version is removed from the index. So `make check-compatibility` compares the lines with the index, and a
-workflow does so every week.
+pip and uv do not check this: the CUDA version is not part of what they compare, and both frameworks change it
+between releases.
+A wrong pair installs without an error. Then one of the two silently runs on the CPU, or fails when the first
+kernel needs a missing library.
+With the extras for CUDA, a wrong pair brings two cuDNN packages that overwrite each other's files.
+`make check-compatibility` compares the lines with the package index, weekly in a workflow, since versions can
+also be removed.
 """
 
 WHICH = """\
-## Which line do I take?
+## Choose a line
 
-The first whose driver your machines have, and whose column under [The GPUs](#the-gpus) names what you need
-for each of your GPUs. `nvidia-smi` shows both, and `uname -m` the processor: x86_64, or aarch64 (Arm).
-A *frozen* line gets no newer ONNX Runtime or PyTorch: they have left its CUDA, or its Python. What is there
-is still checked every week.
+Take the first line that supports your driver and, in the table of [the GPUs](#the-gpus), each of your GPUs.
+`nvidia-smi` shows both; `uname -m` shows the processor: x86_64, or aarch64 (Arm).
+A *frozen* line gets no newer ONNX Runtime or PyTorch, since they dropped its CUDA or its Python.
+Its versions are still checked every week.
 """
 
 ENVIRONMENTS_HEAD = """\
-Where CUDA and cuDNN come from decides whether there is one copy of them. With packages (wheels) the image is
-a plain Ubuntu, and `uv.lock` has a hash for every byte of CUDA.
+Each environment has one copy of CUDA and cuDNN: from packages (wheels) on a plain Ubuntu image, or from
+NVIDIA's image. For packages, `uv.lock` has a hash of every byte of CUDA.
 """
 
 LEFT_OUT = """\
-Two things that NVIDIA's image has are not in `inference` from packages:
+`inference` from packages lacks two parts of NVIDIA's image:
 
 - The forward-compatibility package. With it, a data-centre GPU runs CUDA 13 on a driver of the 535 or 550
-  series. Where you cannot update such a driver, choose `cuda=cu12-py312`, or `environment=training-ngc`: that
+  series. If you cannot update such a driver, choose `cuda=cu12-py312`, or `environment=training-ngc`: that
   image has the package.
-- cuFFT (0.2 GB), with CUDA 13. ONNX Runtime opens it for its own operators `Rfft` and `Irfft` alone, which
-  then stop with *cuFFT is unavailable*. To have it: `docker compose run --rm app uv add --optional
+- cuFFT (0.2 GB), with CUDA 13. ONNX Runtime opens it only for its own operators `Rfft` and `Irfft`, which
+  then fail with *cuFFT is unavailable*. To add it: `docker compose run --rm app uv add --optional
   nvidia nvidia-cufft`, then `docker compose build`. ONNX's operator `DFT` does not need it.
 """
 
 SOURCES_HEAD = """\
-*Measured*: found in the packages themselves. *Read*: somebody documents it. *Inferred*: it follows from
-something that was read, and nobody has tried it. None of it was run on each of these GPUs.
+*Measured*: found in the packages themselves. *Read*: documented by the source. *Inferred*: follows from
+documentation, untested. Not every version was run on each of these GPUs.
 """
 
 PROCESSORS_HEAD = """\
-With a GPU, by processor. Without one (`ACCELERATOR=cpu`) both processors have every environment. Where it
-says no, the build stops before it downloads a package, and names a line that has it. NVIDIA's images are for
-both processors.
+GPU support by processor. With `ACCELERATOR=cpu`, both processors have every environment. For a "no",
+the build stops before it downloads packages and names a line that works.
+NVIDIA's images are for both processors.
 """
 
-# The rows of the first table, and how they are called there.
+# The rows of the first table, and their labels.
 ROWS = {
     "cuda": "CUDA",
     "cudnn": "cuDNN",
@@ -100,7 +102,7 @@ ROWS = {
 
 
 def page(matrix: dict[str, Any]) -> str:
-    """Return the whole text."""
+    """Return the text of the page."""
     lines, environments = matrix["lines"], matrix["environments"]
     parts = [
         HEAD,
@@ -145,12 +147,12 @@ def page(matrix: dict[str, Any]) -> str:
 
 
 def facts(lines: dict[str, Any], name: str) -> list[str]:
-    """Return a fact of each line as a reader wants it."""
+    """Return the cells of a fact, one for each line."""
     return [shown(line[name]["value"]) for line in lines.values()]
 
 
 def shown(value: Any) -> str:
-    """Return a value as a reader wants it."""
+    """Return a value as text."""
     if isinstance(value, dict):
         first, other = map(shown, value.values())
         return first if first == other else f"{first}; Arm: {other}"
@@ -158,8 +160,8 @@ def shown(value: Any) -> str:
 
 
 def origin(matrix: dict[str, Any], environment: str, line: str) -> str:
-    """Return where CUDA comes from in an environment of a line, or that there is no such pair."""
-    if unserved(matrix, environment, line):
+    """Return where an environment of a line gets CUDA, or that there is no such pair."""
+    if unavailable(matrix, environment, line):
         return "not to be had"
     return {
         "image": "NVIDIA's image, with cuDNN",
@@ -169,23 +171,23 @@ def origin(matrix: dict[str, Any], environment: str, line: str) -> str:
 
 
 def on_processor(matrix: dict[str, Any], environment: str, line: str, machine: str) -> str:
-    """Return whether a line has an environment for a GPU on a processor, and what is missing where not."""
-    if unserved(matrix, environment, line):
+    """Return whether a line has an environment for a GPU on a processor, else what is missing."""
+    if unavailable(matrix, environment, line):
         return "not to be had"
     lacking = without_cuda(matrix, environment, line, machine)
     return f"no: {' and '.join(FRAMEWORKS[name] for name in lacking)} without CUDA" if lacking else "yes"
 
 
 def refusals(matrix: dict[str, Any]) -> list[str]:
-    """Return for each pair that cannot be had: why, and what can."""
+    """Return for each unavailable pair why, and what to use instead."""
     pairs = [(name, line) for name in matrix["environments"] for line in matrix["lines"]]
     return [
-        f"`{name}` with `{line}`: {why}." for name, line in pairs if (why := unserved(matrix, name, line))
+        f"`{name}` with `{line}`: {why}." for name, line in pairs if (why := unavailable(matrix, name, line))
     ]
 
 
 def used(lines: dict[str, Any], source: str) -> list[str]:
-    """Return the facts that a source tells, with lines where it does not tell all, and the oldest date."""
+    """Return the facts of a source, with the lines if it does not cover all, and the oldest date."""
     where: dict[str, list[str]] = {}
     dates = []
     for line, entry in lines.items():
@@ -193,7 +195,9 @@ def used(lines: dict[str, Any], source: str) -> list[str]:
             if isinstance(fact, dict) and fact["source"] == source:
                 where.setdefault(name, []).append(line)
                 dates.append(str(fact["date"]))
-    names = [name if len(its) == len(lines) else f"{name} ({', '.join(its)})" for name, its in where.items()]
+    names = [
+        name if len(found) == len(lines) else f"{name} ({', '.join(found)})" for name, found in where.items()
+    ]
     return [", ".join(names), min(dates, default="")]
 
 

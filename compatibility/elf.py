@@ -1,4 +1,4 @@
-"""Reads an ELF file: which libraries it needs, and whether it calls PyTorch's C++ functions."""
+"""Read an ELF file: the libraries that it needs, and whether it calls PyTorch's C++ functions."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ LOAD, DYNAMIC = 1, 2  # types of program headers
 X86_64 = 62
 DYNSYM = 11  # type of a section
 UNDEFINED = 0
-# They change from one version of PyTorch to the next; its stable ABI has C functions alone (aoti_torch_…).
+# C++ functions change between versions of PyTorch; its stable ABI has C functions only (aoti_torch_…).
 TORCH_SYMBOL = re.compile(rb"_ZNK?(?:3c10|2at|5torch)")
 
 
 @dataclass(frozen=True)
 class Elf:
-    """What the loader would ask for."""
+    """The libraries that the loader would load, and the use of PyTorch's C++ functions."""
 
     needed: tuple[str, ...]
     torch_names: bool
@@ -29,7 +29,7 @@ class NotElf(ValueError):
 
 
 def read(data: bytes) -> Elf:
-    """Return what an ELF file needs. Raises NotElf, also where the file is cut off."""
+    """Return what an ELF file needs. Raises NotElf, also for a truncated file."""
     try:
         return _read(data)
     except (struct.error, IndexError) as error:
@@ -71,7 +71,7 @@ def _dynamic(data: bytes, offset: int, size: int) -> Iterator[tuple[int, int]]:
 
 
 def _undefined(data: bytes) -> Iterator[int]:
-    """Yield where the name of each symbol lies that another library has to define."""
+    """Yield the offset of the name of each undefined symbol."""
     (start,) = struct.unpack_from("<Q", data, 40)
     size, count = struct.unpack_from("<HH", data, 58)
     sections = [struct.unpack_from("<IIQQQQI", data, start + number * size) for number in range(count)]
@@ -84,7 +84,7 @@ def _undefined(data: bytes) -> Iterator[int]:
 
 
 def _file_offset(segments: list[tuple[int, int, int, int]], address: int) -> int:
-    """Return where an address of the running program lies in the file."""
+    """Return the file offset of a virtual address."""
     for kind, offset, begin, length in segments:
         if kind == LOAD and begin <= address < begin + length:
             return offset + address - begin

@@ -1,4 +1,4 @@
-"""What the package index is asked about each fact of a line; `questions` lists it."""
+"""Check each fact of a line against the package index; `questions` lists the checks."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from capy_template.matrix import DISTRIBUTIONS, MACHINES, extras, source_of_cuda
 from compatibility import processors
 from compatibility.index import Changed, Index, Target
 
-# The packages of a pinned fact: with a GPU and without.
+# The packages of a pinned fact, for a GPU and for the CPU.
 PINNED = {"onnxruntime": ("onnxruntime-gpu", "onnxruntime"), "torch": ("torch",)}
-# What belongs to a version of PyTorch.
+# Packages that belong to a version of PyTorch.
 COMPANIONS = ("torchvision", "torchaudio")
-OLDEST_PYTHON = 8  # 3.8: whatever is older is nobody's any more
+OLDEST_PYTHON = 8  # 3.8: older ones are out of use
 METADATA = r"[^/]+\.dist-info/METADATA"
-TOGETHER = "full, together"  # the fact that no single package tells
+TOGETHER = "full, together"  # a fact about all packages
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of the matrix, and the index that is asked about it."""
+    """A line of the matrix, and the package index."""
 
     name: str
     matrix: dict[str, Any]
     index: Index
 
     def value(self, fact: str) -> Any:
-        """Return what the matrix says."""
+        """Return the matrix's value of a fact."""
         return self.matrix["lines"][self.name][fact]["value"]
 
     @property
@@ -45,12 +45,12 @@ class Line:
         return {name: fact["value"] for name, fact in facts if isinstance(fact, dict)}
 
     def others(self, use: dict[str, Any]) -> list[str]:
-        """Return the requirements of an environment that are no framework's."""
+        """Return the requirements of an environment without the frameworks."""
         names = [name for name in use["packages"] if name in self.ranges]
         return [DISTRIBUTIONS.get(name, name) + self.value(name) for name in names]
 
     def shown(self, fact: str) -> str:
-        """Return what the matrix says, for a table."""
+        """Return the matrix's value as text."""
         if fact == TOGETHER:
             return "one cuDNN"
         if fact in self.matrix["lines"][self.name]:
@@ -58,22 +58,22 @@ class Line:
         return processors.shown(self, fact)
 
     def target(self, python: str = "", machine: str = MACHINES[0]) -> Target:
-        """Return another Python, by default the line's own, on its Ubuntu."""
+        """Return the target of a Python, by default the line's own, on its Ubuntu."""
         return Target(python or self.value("python"), self.value("ubuntu"), machine)
 
     def code(self, framework: str, machine: str) -> list[str]:
-        """Return the architectures that a framework has code for on a processor."""
+        """Return the GPU architectures of a framework on a processor."""
         return self.value(f"{framework}_architectures")[machine]
 
     @property
     def ranges(self) -> list[str]:
-        """Return the packages that are not pinned, by their names in the matrix."""
+        """Return the packages with a range of versions, by their names in the matrix."""
         packages = {name for use in self.matrix["environments"].values() for name in use["packages"]}
         return sorted(packages - set(PINNED) - set(COMPANIONS))
 
     @property
     def distributions(self) -> list[str]:
-        """Return every package that is asked about, as the index calls it."""
+        """Return the names on the index of all packages that are checked."""
         pinned = [name for names in PINNED.values() for name in names]
         return [*pinned, *COMPANIONS, *(DISTRIBUTIONS.get(name, name) for name in self.ranges)]
 
@@ -83,13 +83,13 @@ class Line:
         return self.index.read(wheel, pattern)
 
     def needs(self, name: str, fact: str) -> list[Requirement]:
-        """Return what the pinned version of a package requires."""
+        """Return the requirements of the pinned version of a package."""
         headers = HeaderParser().parsestr(self.text(name, fact, METADATA))
         return [Requirement(text) for text in headers.get_all("Requires-Dist", [])]
 
 
 def questions(line: Line) -> dict[str, Callable[[Line], None]]:
-    """Return what to ask about which fact: each raises Changed where that is no longer so, or CannotAsk."""
+    """Return the check of each fact. A check raises Changed if the fact is outdated, or CannotAsk."""
     return {
         **{fact: partial(pinned, fact=fact) for fact in PINNED},
         **{fact: partial(companion, fact=fact) for fact in COMPANIONS},
@@ -107,7 +107,7 @@ def questions(line: Line) -> dict[str, Callable[[Line], None]]:
 
 
 def pinned(line: Line, fact: str) -> None:
-    """The version is there, and has a wheel for the line's Python: for a GPU where it has code for one."""
+    """Check that the version has a wheel for the line's Python, and for a GPU if it has code for one."""
     for machine, name in itertools.product(MACHINES, PINNED[fact]):
         try:
             line.index.wheel(name, line.value(fact), line.target(machine=machine))
@@ -117,22 +117,22 @@ def pinned(line: Line, fact: str) -> None:
 
 
 def companion(line: Line, fact: str) -> None:
-    """The version has a wheel for the line's Python, and is for the line's PyTorch."""
+    """Check that the version has a wheel for the line's Python and requires the line's PyTorch."""
     for machine in MACHINES:
         line.index.wheel(fact, line.value(fact), line.target(machine=machine))
     for need in line.needs(fact, fact):
         if need.name == "torch" and not need.specifier.contains(line.value("torch"), prereleases=True):
-            raise Changed(f"{fact} {line.value(fact)} asks for {need}")
+            raise Changed(f"{fact} {line.value(fact)} requires {need}")
 
 
 def available(line: Line, fact: str) -> None:
-    """The range holds a version with a wheel for the line's Python."""
+    """Check that a version in the range has a wheel for the line's Python."""
     for machine in MACHINES:
         line.index.newest(DISTRIBUTIONS.get(fact, fact), line.value(fact), line.target(machine=machine))
 
 
 def lowest_python(line: Line) -> None:
-    """It is the lowest Python for which every package has a wheel."""
+    """Check that this is the lowest Python for which every package has a wheel."""
     newest = int(line.value("python").split(".")[1])
     for minor in range(OLDEST_PYTHON, newest + 1):
         if not missing_wheels(line, f"3.{minor}"):
@@ -147,7 +147,7 @@ def lowest_python(line: Line) -> None:
 
 
 def highest_python(line: Line) -> None:
-    """It is the highest Python for which every package has a wheel; the next one has not."""
+    """Check that this is the highest Python for which every package has a wheel."""
     written = line.value("highest_python")
     if missing := missing_wheels(line, written):
         raise Changed(f"there is no longer every wheel for {written}: {missing[0]}")
@@ -157,7 +157,7 @@ def highest_python(line: Line) -> None:
 
 
 def missing_wheels(line: Line, python: str) -> list[str]:
-    """Return what there is no wheel of for a Python. Raises CannotAsk."""
+    """Return the packages without a wheel for a Python. Raises CannotAsk."""
     missing = []
     asked = [
         (machine, partial(line.index.wheel, name, line.value(fact)))
@@ -180,7 +180,7 @@ def missing_wheels(line: Line, python: str) -> list[str]:
 
 
 def cuda(line: Line) -> None:
-    """ONNX Runtime was built for the line's CUDA, and its extra `cuda` asks for packages of that CUDA."""
+    """Check that ONNX Runtime was built for the line's CUDA, and its extra `cuda` requires that CUDA."""
     built = line.text("onnxruntime-gpu", "onnxruntime", r"onnxruntime/capi/build_and_package_info\.py")
     version = re.search(r"^cuda_version *= *'([\d.]+)'", built, re.MULTILINE)
     if not version or Version(version[1]).major != line.value("cuda"):
@@ -189,42 +189,42 @@ def cuda(line: Line) -> None:
 
 
 def cudnn(line: Line) -> None:
-    """ONNX Runtime's extra `cudnn` asks for the line's cuDNN, in the package for the line's CUDA."""
+    """Check that ONNX Runtime's extra `cudnn` requires the line's cuDNN for the line's CUDA."""
     refuse_other_majors(line, "cudnn", r"nvidia-cudnn", line.value("cudnn"))
 
 
 def onnxruntime_cuda(line: Line) -> None:
-    """ONNX Runtime's extras `cuda` and `cudnn` ask for these packages."""
+    """Check that ONNX Runtime's extras `cuda` and `cudnn` require these packages."""
     needs = [need for need in line.needs("onnxruntime-gpu", "onnxruntime") if need.marker]
     extras = [need for need in needs for extra in ("cuda", "cudnn") if need.marker.evaluate({"extra": extra})]
     found = [f"{need.name}{need.specifier}" for need in extras]
     if found != line.value("onnxruntime_cuda"):
-        raise Changed(f"its extras ask for {', '.join(found)}")
+        raise Changed(f"its extras require {', '.join(found)}")
 
 
 def refuse_other_majors(line: Line, extra: str, pattern: str, major: int) -> None:
-    """Compare the packages of an extra of onnxruntime-gpu: their majors, and the CUDA in their names.
+    """Check the majors of the packages in an extra of onnxruntime-gpu, and the CUDA in their names.
 
-    Raises Changed, also where the extra names none of them.
+    Raises Changed, also if the extra has none of them.
     """
     needs = line.needs("onnxruntime-gpu", "onnxruntime")
     named = [need for need in needs if need.marker and need.marker.evaluate({"extra": extra})]
     found = [(need, re.fullmatch(rf"{pattern}(?:-cu(\d+))?", need.name)) for need in named]
     found = [(need, match) for need, match in found if match]
     if not found:
-        raise Changed(f"onnxruntime-gpu[{extra}] asks for no package like {pattern}")
+        raise Changed(f"onnxruntime-gpu[{extra}] requires no package like {pattern}")
     for need, match in found:
-        if match[1] not in (None, str(line.value("cuda"))) or not asks_for(need, major):
-            raise Changed(f"onnxruntime-gpu[{extra}] asks for {need.name}{need.specifier}")
+        if match[1] not in (None, str(line.value("cuda"))) or not requires_major(need, major):
+            raise Changed(f"onnxruntime-gpu[{extra}] requires {need.name}{need.specifier}")
 
 
-def asks_for(need: Requirement, major: int) -> bool:
+def requires_major(need: Requirement, major: int) -> bool:
     """Return whether a requirement such as `~=13.0` is for that major version."""
     return {Version(part.version).major for part in need.specifier} == {major}
 
 
 def torch_cuda(line: Line) -> None:
-    """PyTorch was built for that CUDA."""
+    """Check that PyTorch was built for this CUDA."""
     for machine in MACHINES:
         built = line.text("torch", "torch", r"torch/version\.py", machine)
         version = re.search(r"^cuda\b[^=\n]*= *'([\d.]+)'", built, re.MULTILINE)
@@ -234,19 +234,19 @@ def torch_cuda(line: Line) -> None:
 
 
 def torch_cudnn(line: Line) -> None:
-    """PyTorch asks for that cuDNN, in the package for the line's CUDA."""
+    """Check that PyTorch requires this cuDNN for the line's CUDA."""
     wanted = f"nvidia-cudnn-cu{line.value('cuda')}=={line.value('torch_cudnn')}"
     needs = line.needs("torch", "torch")
     found = [f"{need.name}{need.specifier}" for need in needs if need.name.startswith("nvidia-cudnn")]
     if found != [wanted]:
-        raise Changed(f"torch asks for {' and '.join(found) or 'no cuDNN'}")
+        raise Changed(f"torch requires {' and '.join(found) or 'no cuDNN'}")
 
 
 def together(line: Line) -> None:
-    """A first build today: all packages go together, with one cuDNN and no new major version.
+    """Check that all packages can be installed together, with one cuDNN and no new major version.
 
-    In each environment with ONNX Runtime whose CUDA comes from the index; for the line's Python, the lowest
-    and the highest: `uv lock` is for all of them.
+    For each environment with ONNX Runtime and CUDA from the index; for the lowest, the highest and the line's
+    Python, since `uv lock` resolves for all of them.
     """
     for environment, use in line.matrix["environments"].items():
         source = source_of_cuda(line.matrix, environment, line.name)
@@ -255,7 +255,7 @@ def together(line: Line) -> None:
 
 
 def resolves(line: Line, use: dict[str, Any]) -> None:
-    """Raise Changed where the packages of an environment do not go together, for a GPU and from the index."""
+    """Raise Changed if the packages of an environment for a GPU cannot be installed together."""
     wanted = [*extras(use["packages"], "wheels", line.values)[0], *line.others(use)]
     for python in dict.fromkeys(line.value(fact) for fact in ("python", "lowest_python", "highest_python")):
         packages = line.index.resolve(wanted, line.target(python))
@@ -266,7 +266,7 @@ def resolves(line: Line, use: dict[str, Any]) -> None:
 
 
 def refuse_new_majors(line: Line, packages: list[str]) -> None:
-    """Raise Changed where a range admits a major version that was not there when it was written."""
+    """Raise Changed if a range allows a major version newer than the range itself."""
     chosen = dict(package.split("==") for package in packages)
     for fact in line.ranges:
         name, lowest = DISTRIBUTIONS.get(fact, fact), re.search(r">=([\d.]+)", line.value(fact))

@@ -1,8 +1,7 @@
-"""Reads from a library which GPU architectures it has code for: from the headers of NVIDIA's fat binaries.
+"""Read a library's GPU architectures from the headers of NVIDIA's fat binaries.
 
-In ONNX Runtime's and PyTorch's libraries the first one has every architecture that they were built for; later
-ones may add some for single kernels (seen in all that the matrix names, 2026-11-27). So what follows the
-first one is not downloaded.
+The first one has all architectures of ONNX Runtime and PyTorch; later ones may add some for
+single kernels (all versions in the matrix, 2026-11-27). So only the first one is downloaded.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ ENTRY = struct.Struct("<HHIQ12xI8xQ")  # kind, version, size of this header, of 
 PTX, CUBIN = 1, 2
 ARCHITECTURE_ALONE = 1 << 20  # sm_90a: for 9.0 and no other
 CHUNK = 1 << 20
-LARGEST = 1 << 28  # of one fat binary: a longer one is a number that only looks like a header
+LARGEST = 1 << 28  # bytes of a fat binary: more means that the header is not one
 
 
 class NoCode(ValueError):
@@ -27,7 +26,7 @@ class NoCode(ValueError):
 def architectures(library: BinaryIO) -> list[str]:
     """Return the architectures of the first fat binary, as the matrix writes them: 9.0a, 12.0+PTX.
 
-    Raises NoCode, also where the file is cut off.
+    Raises NoCode, also for a truncated file.
     """
     data = b""
     while chunk := library.read(CHUNK):
@@ -36,12 +35,12 @@ def architectures(library: BinaryIO) -> list[str]:
             size = HEADER.unpack_from(data, match.start())[3]
             if size <= LARGEST:
                 body = data[match.start() + HEADER.size :][:size]
-                return named(body + library.read(size - len(body)))
+                return architecture_names(body + library.read(size - len(body)))
     raise NoCode("no fat binary in it")
 
 
-def named(body: bytes) -> list[str]:
-    """Return the architectures of the pieces in a fat binary, each once, in order."""
+def architecture_names(body: bytes) -> list[str]:
+    """Return the architectures in a fat binary, without duplicates, in order."""
     found, place = set(), 0
     while place + ENTRY.size <= len(body):
         kind, _, header, size, number, flags = ENTRY.unpack_from(body, place)

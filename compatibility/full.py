@@ -1,4 +1,4 @@
-"""One line's real packages for a GPU, installed and examined without one; all of it is removed again."""
+"""Install and examine one line's real GPU packages, on a machine without a GPU; remove them again."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from capy_template.matrix import FRAMEWORKS, load
 from compatibility.index import UV, CannotAsk, users_index
 
 TEMPLATE = Path(__file__).resolve().parent.parent
-FREE_GB = 12  # the packages, and what the index sent, unpacked once
+FREE_GB = 12  # downloads and installed packages
 ARCHITECTURE = re.compile(r"(sm|compute)_(\d+)(\d)([a-z]?)")
 
 
 def examine(line: str, say: Callable[[str], None]) -> int:
-    """Install the environment `full` of a line and print what its doctor says; 1 where something is wrong.
+    """Install the environment `full` of a line, print its doctor's report, and return 1 for problems.
 
-    Raises CannotAsk where it cannot be tried here.
+    Raises CannotAsk if it cannot be installed here.
     """
     refuse_here(line)
     begin = time.monotonic()
@@ -43,7 +43,7 @@ def examine(line: str, say: Callable[[str], None]) -> int:
 
 
 def refuse_here(line: str) -> None:
-    """Raise CannotAsk for a line that there is not, and where its packages do not fit."""
+    """Raise CannotAsk for an unknown line, or too little disk space."""
     lines = load()["lines"]
     if line not in lines:
         raise CannotAsk(f"there is no line {line}: {', '.join(lines)}")
@@ -55,7 +55,7 @@ def refuse_here(line: str) -> None:
 
 
 def generate(line: str, folder: Path, environment: str = "full") -> Path:
-    """Make a project of the line, by default with everything in it; the hooks are for a person."""
+    """Generate a project of the line, by default with all packages, without hooks."""
     settings = folder / "settings.yaml"
     settings.write_text(f"replay_dir: {folder}/replay\ncookiecutters_dir: {folder}/templates\n")
     answers = {"environment": environment, "cuda": line}
@@ -71,9 +71,9 @@ def generate(line: str, folder: Path, environment: str = "full") -> Path:
 
 
 def install(line: str, project: Path, folder: Path, say: Callable[[str], None]) -> Path:
-    """Install the project's extra `nvidia` into an environment of its own, and return that.
+    """Install the project's extra `nvidia` into a new environment and return it.
 
-    Not `uv sync`: that locks the extra `cpu`, too, and so needs PyTorch's own index.
+    Not with `uv sync`, which locks the extra `cpu`, too, and so needs PyTorch's own index.
     """
     environment, index = folder / "environment", users_index().url
     python = find_python(line)
@@ -89,7 +89,7 @@ def install(line: str, project: Path, folder: Path, say: Callable[[str], None]) 
 
 
 def find_python(line: str) -> str:
-    """Return the line's own Python, else one that is not older than its lowest. Raises CannotAsk."""
+    """Return the line's Python, else one not older than its lowest. Raises CannotAsk."""
     for wanted in (fact(line, "python"), f">={fact(line, 'lowest_python')}"):
         command = [UV, "python", "find", "--quiet", "--no-python-downloads", "--system", wanted]
         found = subprocess.run(command, capture_output=True, text=True)
@@ -105,11 +105,11 @@ def version_of(environment: Path) -> str:
 
 
 def doctor(project: Path, environment: Path) -> list[str]:
-    """Print what the project's doctor says of the environment, and return the problems."""
+    """Print the doctor's report on the environment and return the problems."""
     settings = {
         **os.environ,
         "ACCELERATOR": "nvidia",
-        "LD_LIBRARY_PATH": ":".join(map(str, library_folders(environment))),  # the image has them by ldconfig
+        "LD_LIBRARY_PATH": ":".join(map(str, library_folders(environment))),  # ldconfig in the image
         "PATH": f"{environment / 'bin'}:{os.environ['PATH']}",
         "UV_PROJECT_ENVIRONMENT": str(environment),
     }
@@ -127,18 +127,18 @@ def doctor(project: Path, environment: Path) -> list[str]:
 
 
 def strays(findings: list[dict], environment: Path) -> list[str]:
-    """Return what is wrong with where the doctor found the libraries: all lie in the environment."""
+    """Return the libraries that the doctor found outside of the environment, as problems."""
     details = [text for item in findings if item["check"] == "libraries" for text in item["details"]]
     where = [re.fullmatch(r"(\w+): (\S+) => (.+)", text) for text in details]
     problems = []
     for framework in FRAMEWORKS:
-        its = [match.groups()[1:] for match in where if match and match[1] == framework]
-        outside = [path for _, path in its if not Path(path).resolve().is_relative_to(environment.resolve())]
+        paths = [match.groups()[1:] for match in where if match and match[1] == framework]
+        outside = [
+            path for _, path in paths if not Path(path).resolve().is_relative_to(environment.resolve())
+        ]
         problems += [f"{framework} uses {path}, which is no package's" for path in outside]
-        print(
-            f"{framework}: CUDA libraries found among the packages: {len(its) - len(outside)} of {len(its)}"
-        )
-        if not its:
+        print(f"{framework}: CUDA libraries in packages: {len(paths) - len(outside)} of {len(paths)}")
+        if not paths:
             problems.append(f"the doctor found no CUDA library of {framework}")
     return problems
 
@@ -149,28 +149,28 @@ def library_folders(environment: Path) -> list[Path]:
 
 
 def architectures(line: str, environment: Path, folder: Path, say: Callable[[str], None]) -> list[str]:
-    """Print which GPU architectures each framework has code for, and return what differs from the matrix."""
+    """Print the GPU architectures of each framework and return the differences from the matrix."""
     say("reading the architectures from the packages")
     problems = []
-    for framework, read in {"onnxruntime": of_onnxruntime, "torch": of_torch}.items():
+    for framework, read in {"onnxruntime": onnxruntime_architectures, "torch": torch_architectures}.items():
         try:
-            found, said = set(read(environment, folder)), set(fact(line, f"{framework}_architectures"))
+            found, expected = set(read(environment, folder)), set(fact(line, f"{framework}_architectures"))
         except subprocess.CalledProcessError as error:
             reason = (error.stderr.strip().splitlines() or ["no reason given"])[-1]
             print(f"{framework}_architectures: NOT CHECKED, they cannot be read: {reason}")
             continue
         print(f"{framework} has code for {', '.join(sorted(found, key=in_order))}")
-        if found != said:
-            more, less = (sorted(names, key=in_order) for names in (found - said, said - found))
+        if found != expected:
+            more, less = (sorted(names, key=in_order) for names in (found - expected, expected - found))
             wrong = [f"has also {', '.join(more)}"] * bool(more) + [f"lacks {', '.join(less)}"] * bool(less)
             problems.append(f"{framework}_architectures: the package {', and '.join(wrong)}")
     return problems
 
 
-def of_onnxruntime(environment: Path, folder: Path) -> list[str]:
-    """Ask NVIDIA's cuobjdump; what it lists names each piece of code by its architecture.
+def onnxruntime_architectures(environment: Path, folder: Path) -> list[str]:
+    """Return the architectures that NVIDIA's cuobjdump lists.
 
-    Raises CalledProcessError where it cannot read the library: that of 1.23.2 is such a one.
+    Raises CalledProcessError if it cannot read the library, such as that of 1.23.2.
     """
     uv(folder, "pip", "install", "--quiet", "--target", folder / "tool", "nvidia-cuda-cuobjdump")
     tool = next((folder / "tool").rglob("bin/cuobjdump"))
@@ -179,17 +179,17 @@ def of_onnxruntime(environment: Path, folder: Path) -> list[str]:
         subprocess.run([tool, option, code], capture_output=True, text=True, check=True).stdout
         for option in ("--list-elf", "--list-ptx")
     ]
-    return [*named(listed[0]), *(f"{name}+PTX" for name in named(listed[1]))]
+    return [*architectures_in(listed[0]), *(f"{name}+PTX" for name in architectures_in(listed[1]))]
 
 
-def of_torch(environment: Path, folder: Path) -> list[str]:
-    """Ask PyTorch what it was built with, which is told without a GPU, too."""
+def torch_architectures(environment: Path, folder: Path) -> list[str]:
+    """Return the architectures that PyTorch lists, without a GPU."""
     command = [environment / "bin/python", "-c", "import torch; print(torch._C._cuda_getArchFlags())"]
-    return named(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    return architectures_in(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
-def named(text: str) -> list[str]:
-    """Return the architectures in a text as the matrix has them: sm_90a is 9.0a, compute_120 12.0+PTX."""
+def architectures_in(text: str) -> list[str]:
+    """Return the architectures in a text, as in the matrix: sm_90a is 9.0a, compute_120 is 12.0+PTX."""
     return [
         f"{major}.{minor}{suffix}{'+PTX' if kind == 'compute' else ''}"
         for kind, major, minor, suffix in ARCHITECTURE.findall(text)
@@ -197,7 +197,7 @@ def named(text: str) -> list[str]:
 
 
 def in_order(architecture: str) -> tuple[float, str]:
-    """Sort 12.0 after 9.0a."""
+    """Return a sort key that puts 12.0 after 9.0a."""
     return float(re.match(r"[\d.]+", architecture)[0]), architecture
 
 
@@ -207,7 +207,7 @@ def fact(line: str, name: str) -> str | list[str]:
 
 
 def uv(folder: Path, *arguments: str | Path) -> None:
-    """Run uv with its cache in `folder`. Raises CannotAsk; uv itself has said why."""
+    """Run uv with its cache in `folder`. Raises CannotAsk; uv has printed the reason."""
     settings = {**os.environ, "UV_CACHE_DIR": str(folder / "cache"), "UV_PYTHON_DOWNLOADS": "never"}
     if subprocess.run([UV, *arguments], env=settings, cwd=folder).returncode:
         raise CannotAsk(f"`uv {arguments[0]}` failed, see above")

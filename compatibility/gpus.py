@@ -1,4 +1,4 @@
-"""The section of docs/compatibility.md on GPUs: which frameworks have code for each, by processor."""
+"""Write the section on GPUs of docs/compatibility.md: the frameworks with code for each GPU."""
 
 from __future__ import annotations
 
@@ -7,23 +7,22 @@ from collections.abc import Iterable
 from typing import Any
 
 HEAD = """\
-Which frameworks have code for a GPU, as packages of the index; NVIDIA's PyTorch image has a list of its own.
-The packages for Arm are other ones than those for x86-64, with code for other GPUs.
-Code for one architecture also serves later ones of the same major (8.6 serves 8.9), but not where its name
-ends in *a*. Where a GPU has a `*`, its code is compiled from PTX when it is first used: that takes a while,
-once, since the result is kept in `/cache`. Names: NVIDIA's lists of
-[current](https://developer.nvidia.com/cuda-gpus) and
-[older](https://developer.nvidia.com/cuda-legacy-gpus) GPUs, 2026-11-23; not all are repeated here.
+The frameworks with code for each GPU, in packages from the index; NVIDIA's PyTorch image has its own list.
+Packages for Arm differ from those for x86-64 and support other GPUs.
+Code for an architecture also runs on later ones of the same major (8.6 on 8.9), unless its name ends in *a*.
+`*`: compiled from PTX on first use, which takes a while, once: the result is kept in `/cache`.
+Names are from NVIDIA's lists of [current](https://developer.nvidia.com/cuda-gpus) and
+[older](https://developer.nvidia.com/cuda-legacy-gpus) GPUs, 2026-11-23; not all are listed here.
 """
 
 TAIL = """\
-Jetson Orin (8.7) is not served: its GPU runs code for its own architecture alone, and no package here has
-that. NVIDIA has separate packages and images for it. On Arm without an NVIDIA GPU (Apple, Graviton) every
-line serves, with `ACCELERATOR=cpu`.
+Jetson Orin (8.7) is not supported: its GPU only runs code for its own architecture, which no package here
+has. NVIDIA has separate packages and images for it. On Arm without an NVIDIA GPU (Apple, Graviton), every
+line works with `ACCELERATOR=cpu`.
 """
 
 PROCESSORS = {"x86_64": "x86-64", "aarch64": "Arm (aarch64)"}
-# Architecture, and GPUs that have it: a selection of NVIDIA's two lists, by the processor beside them.
+# Compute capability, and GPUs that have it: a selection of NVIDIA's lists, by processor.
 GPUS = {
     "x86_64": {
         "6.0": "P100",
@@ -49,13 +48,13 @@ GPUS = {
         "12.1": "GB10 (DGX Spark)",
     },
 }
-# Tegra: NVIDIA has them run code for their own architecture alone.
+# Tegra GPUs only run code for their own architecture.
 JETSON = ("5.3", "6.2", "7.2", "8.7", "11.0")
 FRAMEWORKS = {"onnxruntime": "ONNX Runtime", "torch": "PyTorch"}
 
 
 def section(lines: dict[str, Any], machine: str) -> list[str]:
-    """Return the section on the GPUs beside one kind of processor."""
+    """Return the section on the GPUs of machines with one processor."""
     rows = (
         [gpu, names, *(served(line, gpu, machine) for line in lines.values())]
         for gpu, names in GPUS[machine].items()
@@ -69,7 +68,7 @@ def table(head: list[str], rows: Iterable[list[str]]) -> list[str]:
 
 
 def served(line: dict[str, Any], gpu: str, machine: str) -> str:
-    """Return the frameworks of a line that have code for a GPU, `*` after those that compile it first."""
+    """Return the frameworks of a line with code for a GPU, with `*` if it is compiled from PTX first."""
     built = {name: line[f"{name}_architectures"]["value"][machine] for name in FRAMEWORKS}
     found = {name: code_for(gpu, architectures) for name, architectures in built.items()}
     names = [FRAMEWORKS[name] + mark for name, mark in found.items() if mark is not None]
@@ -78,19 +77,19 @@ def served(line: dict[str, Any], gpu: str, machine: str) -> str:
 
 
 def code_for(gpu: str, architectures: list[str]) -> str | None:
-    """Return "" where one of the architectures serves a GPU as it is, "*" where its PTX does, else None."""
-    wanted = numbers(gpu)
-    older = [name for name in architectures if numbers(name) <= wanted]
+    """Return "" if an architecture has code for a GPU, "*" if it has PTX, else None."""
+    wanted = version_tuple(gpu)
+    older = [name for name in architectures if version_tuple(name) <= wanted]
     ready = [
         name
         for name in older
-        if not name.endswith("+PTX") and numbers(name)[0] == wanted[0]
-        if numbers(name) == wanted or not (name.endswith("a") or gpu in JETSON)
+        if not name.endswith("+PTX") and version_tuple(name)[0] == wanted[0]
+        if version_tuple(name) == wanted or not (name.endswith("a") or gpu in JETSON)
     ]
     return "" if ready else "*" if any(name.endswith("+PTX") for name in older) else None
 
 
-def numbers(architecture: str) -> tuple[int, int]:
-    """Return what can be compared: 12.0a is (12, 0)."""
+def version_tuple(architecture: str) -> tuple[int, int]:
+    """Return the version_tuple of an architecture: (12, 0) for 12.0a."""
     major, minor = re.match(r"(\d+)\.(\d+)", architecture).groups()
     return int(major), int(minor)

@@ -1,4 +1,4 @@
-"""The package index, asked with pip's and uv's own settings: pages, parts of wheels, resolutions."""
+"""Query the package index with pip's and uv's settings: pages, parts of wheels, resolutions."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ from tools.install import pip_settings
 T = TypeVar("T")
 UV = Path(sys.executable).with_name("uv")
 SECONDS = 60
-# The C library of each Ubuntu: it decides which wheels can be installed there.
+# The C library of each Ubuntu, which decides what wheels can be installed.
 GLIBC_MINOR = {"22.04": 35, "24.04": 39}
 OLDER_NAMES = {"x86_64": ("2014", "2010", "1"), "aarch64": ("2014",)}  # of manylinux
 
 
 class CannotAsk(Exception):
-    """The question got no answer, which says nothing about the matrix; the message is one line."""
+    """The check could not be made, so the matrix may be right; the message is one line."""
 
 
 class Changed(Exception):
-    """The index no longer has what the matrix says; the message is what it has instead."""
+    """The index no longer has what the matrix lists; the message says what it has instead."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """A Python on an Ubuntu and a processor, which decide the wheels that serve."""
+    """A Python version, an Ubuntu release and a processor, which decide what wheels can be installed."""
 
     python: str
     ubuntu: str
@@ -52,7 +52,7 @@ class Target:
 
     @property
     def platform(self) -> str:
-        """Return the name that uv has for it."""
+        """Return uv's name for the platform."""
         return f"{self.machine}-manylinux_2_{GLIBC_MINOR[self.ubuntu]}"
 
     @cached_property
@@ -62,7 +62,7 @@ class Target:
 
     @cached_property
     def ordered_tags(self) -> list[Tag]:
-        """Return these tags, those that an installer prefers first."""
+        """Return these tags in the order of an installer's preference."""
         version = tuple(map(int, self.python.split(".")))
         minors = range(GLIBC_MINOR[self.ubuntu], 4, -1)
         names = [f"_2_{minor}" for minor in minors] + [*OLDER_NAMES[self.machine]]
@@ -83,7 +83,7 @@ class Index:
     pages: dict[str, list[DistributionPackage]] = field(default_factory=dict)
 
     def files(self, name: str) -> list[DistributionPackage]:
-        """Return all files of a package; none where the index does not have it. Raises CannotAsk."""
+        """Return all files of a package, none if the index does not have it. Raises CannotAsk."""
         if name not in self.pages:
             self.pages[name] = self._page(name)
         return self.pages[name]
@@ -98,26 +98,26 @@ class Index:
         return page.packages
 
     def release(self, name: str, version: str) -> list[DistributionPackage]:
-        """Return the files of one version. Raises Changed where it has gone or was yanked, and CannotAsk."""
+        """Return the files of one version. Raises Changed if it was removed or yanked, and CannotAsk."""
         found = [file for file in self.files(name) if file.version == version]
         if not found:
-            raise Changed(f"{name} {version} has gone from the index")
+            raise Changed(f"{name} {version} is no longer on the index")
         yanked = [file for file in found if file.is_yanked]
         if yanked:
             raise Changed(f"{name} {version} was yanked: {yanked[0].yanked_reason or 'no reason given'}")
         return found
 
     def wheel(self, name: str, version: str, target: Target) -> DistributionPackage:
-        """Return the wheel of a version that serves. Raises Changed where there is none, and CannotAsk."""
+        """Return the wheel of a version for a target. Raises Changed if there is none, and CannotAsk."""
         for file in self.release(name, version):
             if serves(file, target):
                 return file
         raise Changed(f"{name} {version} has no wheel for {target}")
 
     def newest(self, name: str, versions: str, target: Target) -> DistributionPackage:
-        """Return the newest wheel in a range (`>=2,<3`) that serves.
+        """Return the newest wheel in a range (`>=2,<3`) for a target.
 
-        Raises Changed where none does, and CannotAsk.
+        Raises Changed if there is none, and CannotAsk.
         """
         wanted = SpecifierSet(versions)
         fitting = [
@@ -132,14 +132,14 @@ class Index:
     def read(self, wheel: DistributionPackage, pattern: str) -> str:
         """Return the text of the first file in a wheel whose name matches; only that part is downloaded.
 
-        Raises Changed where the wheel has no such file, and CannotAsk.
+        Raises Changed if the wheel has no such file, and CannotAsk.
         """
         return self.read_by(lambda file: file.read().decode(), wheel, pattern)
 
     def read_by(self, reader: Callable[[BinaryIO], T], wheel: DistributionPackage, pattern: str) -> T:
-        """Return what `reader` makes of the first file in a wheel whose name matches.
+        """Return the result of `reader` on the first file in a wheel whose name matches.
 
-        Only what it reads is downloaded. Raises Changed where the wheel has no such file, and CannotAsk.
+        Only what it reads is downloaded. Raises Changed if the wheel has no such file, and CannotAsk.
         """
         try:
             with RemoteZip(wheel.url, session=self.session, timeout=SECONDS) as archive:
@@ -152,9 +152,9 @@ class Index:
             raise self._unreachable(error) from None
 
     def resolve(self, requirements: Iterable[str], target: Target) -> list[str]:
-        """Return the requirements and all that they need, as `name==version`.
+        """Return the requirements with all dependencies, as `name==version`.
 
-        Raises Changed where they cannot be installed together, and CannotAsk.
+        Raises Changed if they cannot be installed together, and CannotAsk.
         """
         options = ["--default-index", self.url, "--only-binary", ":all:"]
         options += ["--python-version", target.python, "--python-platform", target.platform]
@@ -167,7 +167,7 @@ class Index:
             capture_output=True,
             text=True,
         )
-        if done.returncode == 1:  # uv's own code for: no solution
+        if done.returncode == 1:  # uv's exit code for "no solution"
             words = done.stderr.encode("ascii", "ignore").decode()  # without the lines that uv draws
             raise Changed(" ".join(words.split()))
         if done.returncode:
@@ -189,7 +189,7 @@ def serves(file: DistributionPackage, target: Target) -> bool:
 
 
 def users_index() -> Index:
-    """Return the index that uv or pip would ask here, through their proxy, with their certificates."""
+    """Return the index of uv's or pip's settings, with their proxy and certificates."""
     pip = pip_settings()
     url = (
         os.environ.get("UV_DEFAULT_INDEX")
@@ -208,5 +208,5 @@ def users_index() -> Index:
 
 
 def without_password(text: str) -> str:
-    """Return a text in which no address names a user."""
+    """Return a text without user names and passwords in its addresses."""
     return re.sub(r"//[^/@\s]+@", "//", text)

@@ -1,4 +1,4 @@
-"""Keeps answers below the user's cache folder, so that a second run asks for nothing."""
+"""Cache answers below the user's cache folder."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from typing import Any
 
 
 def cache_folder() -> Path:
-    """Return the folder of what these checks looked up."""
+    """Return the cache folder of these checks."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "capy-template" / "packages"
 
 
 @dataclass(frozen=True)
 class Kept:
-    """Answers in one folder, a JSON file each; a file that cannot be read counts as missing."""
+    """Answers in one folder, one JSON file each; an unreadable file counts as missing."""
 
     folder: Path
 
     def get(self, key: str, ask: Callable[[], Any]) -> Any:
-        """Return the answer of `key`, else ask and keep it; what `ask` raises is not kept."""
+        """Return the cached answer of `key`, else call `ask` and cache its result. Raises what `ask` does."""
         path = self.folder / f"{hashlib.sha256(key.encode()).hexdigest()[:40]}.json"
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
@@ -35,7 +35,7 @@ class Kept:
             pass
         answer = ask()
         self.folder.mkdir(parents=True, exist_ok=True)
-        # renamed into place, so that an interrupted run leaves no half of a file
+        # renamed into place, so that an interrupted run leaves no partial file
         with tempfile.NamedTemporaryFile("w", dir=self.folder, delete=False, encoding="utf-8") as file:
             json.dump({"key": key, "answer": answer}, file)
         Path(file.name).replace(path)

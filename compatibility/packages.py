@@ -1,9 +1,9 @@
-"""Tries the packages of packages.yaml in every line, with a GPU and without: `make packages`.
+"""Check the packages of packages.yaml in every line, for GPU and CPU: `make packages`.
 
-python -m compatibility.packages          every package; writes docs/packages.md
-python -m compatibility.packages NAME …   these alone; prints what was found
+python -m compatibility.packages          all packages; writes docs/packages.md
+python -m compatibility.packages NAME …   these only; prints the result
 
-What was looked up is kept below the user's cache folder: files of packages for good, resolutions for a day.
+Results are cached below the user's cache folder: files of packages forever, resolutions for a day.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ from compatibility.wheels import Contents, Reader, torch_requirement
 
 LIST = Path(__file__).with_name("packages.yaml")
 WORKERS = 3
-VERSION = 1  # of what is kept of a resolution
-# Packages that the matrix answers for: the list of their files is enough.
+VERSION = 1  # of the cached resolutions
+# Packages that the matrix checks: the list of their files is enough.
 OF_THE_LINE = re.compile(r"(nvidia-.*|cuda-.*|torch|triton|onnxruntime(-gpu)?)$")
 OF_CUDA = re.compile(r"cuda|cudnn|cublas|cupti|cusparse|cufile|nccl|nvrtc|nvshmem|nvfuser", re.IGNORECASE)
 
@@ -70,7 +70,7 @@ def listed() -> list[Package]:
 
 @dataclass(frozen=True)
 class Trial:
-    """One project of a line, in which packages are tried."""
+    """One project of a line, to which packages are added."""
 
     project: Project
     reader: Reader
@@ -83,7 +83,7 @@ class Trial:
 
     @cached_property
     def before(self) -> dict[str, set[str]]:
-        """Return the packages of the project as it was, by accelerator."""
+        """Return the packages of the unchanged project, by accelerator."""
         return {name: {item.name for item in self.project.installed(name)} for name in ACCELERATORS}
 
     def place(self, accelerator: str) -> Place:
@@ -99,7 +99,7 @@ class Trial:
         )
 
     def verdicts(self, package: Package) -> dict[str, Verdict]:
-        """Return what is said of a package, by accelerator. Raises CannotAsk."""
+        """Return the verdicts on a package, by accelerator. Raises CannotAsk."""
         digest = hashlib.sha256(self.project.text.encode()).hexdigest()
         key = f"added {VERSION} {self.today} {uv_version()} {self.line.name} {digest} {package.name}"
         kept = self.reader.kept.get(key, lambda: asdict(self.project.add(package.name)))
@@ -113,9 +113,9 @@ class Trial:
         return {name: self.verdict(package, added, name) for name in ACCELERATORS}
 
     def verdict(self, package: Package, added: Added, accelerator: str) -> Verdict:
-        """Return what is said of a resolution with one accelerator. Raises CannotAsk."""
+        """Return the verdict on a resolution with one accelerator. Raises CannotAsk."""
         resolved = [(item, self.contents(item)) for item in added.packages[accelerator]]
-        looked = verdicts.judge(resolved, self.before[accelerator], self.place(accelerator))
+        found = verdicts.judge(resolved, self.before[accelerator], self.place(accelerator))
         name = canonicalize_name(Requirement(package.name).name)
         version = next((item.version for item, _ in resolved if item.name == name), "")
         if not version:
@@ -124,16 +124,16 @@ class Trial:
         old = newest if newest and Version(newest).public != Version(version).public else ""
         if old and Version(newest) < Version(version):
             old = ""
-        reasons = [*looked.reasons]
+        reasons = [*found.reasons]
         if reasons and old and (why := self.other_torch(package, old)):
             reasons.insert(0, why)
-        needs = tuple(sorted({*looked.system, *package.system}))
+        needs = tuple(sorted({*found.system, *package.system}))
         kind = REFUSED if reasons else SYSTEM if needs else AGREES
-        unread = tuple(looked.unread)
+        unread = tuple(found.unread)
         return Verdict(kind, version, old, needs, tuple(reasons), unread, added.narrowed)
 
     def contents(self, item: Distribution) -> Contents:
-        """Return what a file of a resolution holds; of PyTorch for a CPU: that for CUDA without CUDA."""
+        """Return the contents of a file; for PyTorch's CPU build, those of the CUDA build without CUDA."""
         if not item.url:
             return Contents()
         if item.url.startswith("http"):
@@ -144,7 +144,7 @@ class Trial:
         return Contents(libraries=[path for path in found.libraries if not OF_CUDA.search(path)])
 
     def newest(self, name: str) -> str:
-        """Return the newest version with a file for the line's Python, whatever it requires."""
+        """Return the newest version with a file for the line's Python, ignoring its requirements."""
         target = self.line.target()
         found = []
         for file in self.line.index.files(name):
@@ -156,7 +156,7 @@ class Trial:
         return str(max(found)) if found else ""
 
     def other_torch(self, package: Package, version: str) -> str:
-        """Return whether the newest version asks for another PyTorch than the line's."""
+        """Return whether the newest version requires another PyTorch than the line's."""
         name = canonicalize_name(Requirement(package.name).name)
         version = version or self.newest(name)
         try:
@@ -171,7 +171,7 @@ class Trial:
 
 
 def in_range(versions: str | None, python: str) -> bool:
-    """Return whether a file says that it serves a Python."""
+    """Return whether a file's Requires-Python allows a Python version."""
     try:
         return SpecifierSet(versions or "").contains(python)
     except InvalidSpecifier:
@@ -186,7 +186,7 @@ def uv_version() -> str:
 def try_all(
     packages: list[Package], matrix: dict[str, Any], folder: Path, today: str
 ) -> Iterator[tuple[Package, str, dict[str, Verdict]]]:
-    """Yield the verdicts of each package in each line, as they come. Raises CannotAsk."""
+    """Yield the verdicts on each package in each line, as they are found. Raises CannotAsk."""
     index = users_index()
     reader = Reader(index, Kept(cache_folder()))
     trials = {}
@@ -213,16 +213,16 @@ def try_all(
 
 
 def say(text: str) -> None:
-    """Print one line of progress, or of failure, on stderr; stdout belongs to results."""
+    """Print a line of progress or an error to stderr; stdout is for results."""
     print(f"packages: {text}", file=sys.stderr, flush=True)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run what the command line asks for; what the reader can mend, and Ctrl-C, become one line."""
+    """Run the command and return its exit code; expected errors and Ctrl-C print one line."""
     parser = argparse.ArgumentParser(
         prog="python -m compatibility.packages", description=__doc__.splitlines()[0]
     )
-    parser.add_argument("names", metavar="NAME", nargs="*", help="a package; default: all of packages.yaml")
+    parser.add_argument("names", metavar="NAME", nargs="*", help="package (default: all of packages.yaml)")
     names = parser.parse_args(arguments).names
     known = {package.name: package for package in listed()}
     packages = [known.get(name) or Package(name, "asked for") for name in names] or list(known.values())
@@ -239,7 +239,7 @@ def main(arguments: list[str] | None = None) -> int:
         say(str(error))
         return 1
     except KeyboardInterrupt:
-        say("interrupted; what was looked up is kept")
+        say("interrupted; results so far are cached")
         return 130
     text = packages_page.page(packages, list(matrix["lines"]), found, today, uv_version())
     if names:

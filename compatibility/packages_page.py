@@ -1,4 +1,4 @@
-"""Writes docs/packages.md from the verdicts of compatibility/packages.py."""
+"""Write docs/packages.md from the verdicts of compatibility/packages.py."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Date: {today}; uv {uv}.
 - *refused*: it needs another CUDA, another PyTorch, or a library that is nowhere. See [why](#refused).
 
 The number is the version that uv chose, with the newest one where that is another.
-`*`: some files, its own or those that it brings, are too large and [were not read](#what-was-looked-at).
+`*`: some files, its own or of dependencies, are too large and were [not read](#how-packages-were-checked).
 *Image's Python alone*: uv resolves for every Python and machine that `pyproject.toml` allows.
 For one of them there is no ONNX Runtime. Name in `environments` what the image has, and uv finds the package:
 `environments = ["sys_platform == 'linux' and platform_machine == 'x86_64' and python_version == '3.10'"]`.
@@ -66,7 +66,7 @@ torchvision = [{ index = "pytorch-cpu", extra = "cpu" }]
 """
 
 HOW = """\
-## What was looked at
+## How packages were checked
 
 - Resolved: `uv add` in a project generated for the line.
   Looked at: what its Python installs on x86-64 with its Ubuntu's glibc.
@@ -84,7 +84,7 @@ HOW = """\
 
 
 def page(packages: list[Package], lines: list[str], found: Found, today: str, uv: str) -> str:
-    """Return the whole text."""
+    """Return the text of the page."""
     number = counts(found)
     head = HEAD.format(
         packages=len(packages),
@@ -122,7 +122,7 @@ def row(package: Package, lines: list[str], found: Found) -> list[str]:
 
 
 def cell(name: str, line: str, found: Found) -> str:
-    """Return what is said of a package in a line, once where both accelerators agree."""
+    """Return the verdict on a package in a line, once if it is the same for both accelerators."""
     texts = {accelerator: words(found[name, line, accelerator]) for accelerator in ACCELERATORS}
     if len(set(texts.values())) == 1:
         return next(iter(texts.values()))
@@ -162,17 +162,17 @@ def refusals(package: Package, lines: list[str], found: Found) -> list[list[str]
 
 
 def places(at: list[tuple[str, str]], lines: list[str]) -> str:
-    """Return where something is refused, lines with both accelerators by their names alone."""
+    """Return the lines and accelerators of a refusal; a line refused for both, by its name alone."""
     texts = []
     for line in lines:
-        its = [accelerator for one, accelerator in at if one == line]
-        if its:
-            texts.append(line if len(its) == len(ACCELERATORS) else f"{line} `{its[0]}`")
+        accelerators = [accelerator for one, accelerator in at if one == line]
+        if accelerators:
+            texts.append(line if len(accelerators) == len(ACCELERATORS) else f"{line} `{accelerators[0]}`")
     return ", ".join(texts)
 
 
 def instead(package: Package, at: list[tuple[str, str]], lines: list[str], found: Found) -> str:
-    """Return what to do about a refusal, from where the package agrees."""
+    """Return what to do about a refusal, from the lines where the package works."""
     if package.instead:
         return package.instead
     with_gpu = [line for line in lines if found[package.name, line, "nvidia"].kind != REFUSED]
@@ -204,7 +204,7 @@ def wrapped(text: str, width: int = 118) -> str:
 
 
 def short(error: str) -> str:
-    """Return the first cause of what uv says, without the paths and hints around it."""
+    """Return the first cause in uv's message, without paths and hints."""
     text = re.sub(r"\s*hint:.*", "", error)
     cause = re.search(r"Because .*?(?=, we can conclude|, your project|\. And because|$)", text)
     text = cause[0] if cause else re.sub(r".*?error: ", "", text)

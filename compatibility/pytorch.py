@@ -1,4 +1,4 @@
-"""PyTorch in a resolution: the versions of its companions, and stand-ins for its builds for a CPU."""
+"""Pin PyTorch's companions in a resolution, and make stand-ins for its CPU builds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ OF_CUDA = re.compile(r"Requires-Dist: (nvidia-|cuda-|triton\b)")
 
 
 def with_companions(line: Line, text: str, names: tuple[str, ...]) -> str:
-    """Return a pyproject.toml that has some of PyTorch's companions beside it in both extras."""
+    """Return a pyproject.toml with some of PyTorch's companions added to both extras."""
     torch = f'"torch=={line.value("torch")}",'
     source = '[{ index = "pytorch-cpu", extra = "cpu" }]'
     for name in names:
@@ -26,7 +26,7 @@ def with_companions(line: Line, text: str, names: tuple[str, ...]) -> str:
 
 
 def stand_in(line: Line, folder: Path) -> None:
-    """Write wheels of PyTorch and its companions for a CPU: their metadata, and nothing that runs."""
+    """Write CPU wheels of PyTorch and its companions that have metadata only."""
     folder.mkdir()
     pinned = {"torch": line.value("torch"), **{name: line.value(name) for name in COMPANIONS}}
     for name, version in pinned.items():
@@ -34,7 +34,7 @@ def stand_in(line: Line, folder: Path) -> None:
         header = metadata.replace("\r\n", "\n").partition("\n\n")[0]
         lines = [text for text in header.splitlines() if not OF_CUDA.match(text)]
         lines = [f"Version: {version}+cpu" if text.startswith("Version:") else text for text in lines]
-        # each Python of the line has a wheel, whatever that of its newest one says
+        # a wheel for each Python of the line, whatever the newest wheel supports
         python = f"Requires-Python: >={line.value('lowest_python')}"
         lines = [python if text.startswith("Requires-Python:") else text for text in lines]
         base = f"{name}-{version}+cpu"

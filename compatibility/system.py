@@ -1,4 +1,4 @@
-"""Which shared libraries Ubuntu's image has, and which package of Ubuntu has the others."""
+"""Look up the shared libraries of Ubuntu's image, and the Ubuntu packages of others."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ class System:
     data: dict[str, Any]
 
     def has(self, library: str) -> bool:
-        """Return whether the image has a library by itself."""
+        """Return whether the image has a library without added packages."""
         return library in self.data["base"]
 
     def is_driver(self, library: str) -> bool:
-        """Return whether the NVIDIA driver of the host has a library."""
+        """Return whether a library belongs to the host's NVIDIA driver."""
         return library in self.data["driver"]
 
     def package(self, library: str, ubuntu: str) -> str | None:
-        """Return the package of a release that has a library."""
+        """Return the package with a library in a release."""
         return of_release(self.data["libraries"].get(library), ubuntu)
 
     def optional(self, name: str, path: str) -> bool:
-        """Return whether a package does without one of its compiled files."""
+        """Return whether a package works without one of its compiled files."""
         return any(re.search(pattern, path) for pattern in self.data["optional"].get(name, ()))
 
     def opened(self, name: str, ubuntu: str) -> str | None:
-        """Return the package for what Python code opens by `find_library(name)`."""
+        """Return the package for a library that Python code opens by `find_library(name)`."""
         library = self.data["opened"].get(name)
         return self.package(library, ubuntu) if library else None
 

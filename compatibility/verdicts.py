@@ -1,4 +1,4 @@
-"""Decides whether a package agrees with a line: from what uv resolved and what the files of that hold."""
+"""Decide whether a package works with a line, from uv's resolution and the files in it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from compatibility.wheels import Contents
 
 # The major version of CUDA in a package's name: nvidia-cudnn-cu12, cupy-cuda13x, jax-cuda12-plugin.
 CUDA_NAME = re.compile(r"(?:^|-)cu(?:da)?-?(\d\d)x?(?:-|$)")
-# … and in a path: nvidia/cu13/lib/…; of a library that is one of several, libbitsandbytes_cuda130.so.
+# … and in a path: nvidia/cu13/lib/…, or in one of several libraries: libbitsandbytes_cuda130.so.
 CUDA_PATH = re.compile(r"^nvidia/cu(\d\d)/")
 CUDA_FILE = re.compile(r"cu(?:da)?_?(\d\d)\d?(?=\D|$)")
 OTHER_GPU = re.compile(r"rocm|hip|xpu|musa")
@@ -29,7 +29,7 @@ AGREES, SYSTEM, REFUSED = "agrees", "system", "refused"
 
 @dataclass(frozen=True)
 class Place:
-    """Where a package is added: the line's facts, the accelerator, and the libraries that are there."""
+    """The project that a package is added to: the line's facts, the accelerator, and the libraries."""
 
     accelerator: str
     cuda: int
@@ -41,48 +41,48 @@ class Place:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is said of one package in one place."""
+    """The verdict on one package in one project."""
 
     kind: str
     version: str = ""
-    newest: str = ""  # where it is another one
+    newest: str = ""  # if it is another one
     system: tuple[str, ...] = ()  # for docker/apt-packages.txt
     reasons: tuple[str, ...] = ()  # of a refusal
-    unread: tuple[str, ...] = ()  # compiled files that nobody looked into
-    narrowed: bool = False  # uv resolves it for the image's Python and x86-64 alone
-    replaced: bool = False  # the project has another package in its place
+    unread: tuple[str, ...] = ()  # compiled files that were not read
+    narrowed: bool = False  # uv resolves it only for the image's Python and x86-64
+    replaced: bool = False  # the project has another package instead
 
 
 @dataclass
-class Looked:
-    """What is found while looking through a resolution."""
+class Inspection:
+    """What was found in a resolution."""
 
     reasons: list[str] = field(default_factory=list)
     system: set[str] = field(default_factory=set)
     unread: list[str] = field(default_factory=list)
 
 
-def judge(resolved: list[tuple[Distribution, Contents]], before: set[str], place: Place) -> Looked:
-    """Return what is wrong with a resolution, and what it needs of the system.
+def judge(resolved: list[tuple[Distribution, Contents]], before: set[str], place: Place) -> Inspection:
+    """Return the problems of a resolution, and the system packages that it needs.
 
-    `before`: the packages of the project as it was.
+    `before`: the packages of the unchanged project.
     """
-    looked = Looked()
+    found = Inspection()
     new = [(item, contents) for item, contents in resolved if item.name not in before]
-    looked.reasons += other_cuda(resolved, place)
-    looked.reasons += same_files(resolved)
+    found.reasons += other_cuda(resolved, place)
+    found.reasons += same_files(resolved)
     if place.accelerator == "cpu":
-        looked.reasons += cuda_without_gpu(new)
+        found.reasons += cuda_without_gpu(new)
     for item, contents in new:
-        sources(item, contents, place, looked)
-        looked.reasons += other_torch(item, contents, place)
-        looked.unread += [f"{item.name}: {path}" for path in contents.unread]
-    libraries(new, provided(resolved), place, looked)
-    return looked
+        sources(item, contents, place, found)
+        found.reasons += other_torch(item, contents, place)
+        found.unread += [f"{item.name}: {path}" for path in contents.unread]
+    libraries(new, provided(resolved), place, found)
+    return found
 
 
 def other_cuda(resolved: list[tuple[Distribution, Contents]], place: Place) -> Iterator[str]:
-    """Yield the packages for another CUDA than the line's."""
+    """Yield the packages that were built for another CUDA than the line's."""
     wrong: dict[str, list[str]] = {}
     for item, contents in resolved:
         found = {match[1] for match in [CUDA_NAME.search(item.name)] if match}
@@ -94,7 +94,7 @@ def other_cuda(resolved: list[tuple[Distribution, Contents]], place: Place) -> I
 
 
 def same_files(resolved: list[tuple[Distribution, Contents]]) -> Iterator[str]:
-    """Yield the pairs of packages that install different files at one path, as two cuDNNs do."""
+    """Yield the pairs of packages with different files at the same path, such as two cuDNNs."""
     owners: dict[str, tuple[str, int]] = {}
     pairs: dict[tuple[str, str], str] = {}
     for item, contents in resolved:
@@ -107,7 +107,7 @@ def same_files(resolved: list[tuple[Distribution, Contents]]) -> Iterator[str]:
 
 
 def cuda_without_gpu(new: list[tuple[Distribution, Contents]]) -> Iterator[str]:
-    """Yield the packages of CUDA in a resolution for a CPU."""
+    """Yield the CUDA packages in a resolution for the CPU."""
     names = [
         item.name
         for item, contents in new
@@ -117,20 +117,20 @@ def cuda_without_gpu(new: list[tuple[Distribution, Contents]]) -> Iterator[str]:
         yield f"brings packages of CUDA: {listed(names)}"
 
 
-def sources(item: Distribution, contents: Contents, place: Place, looked: Looked) -> None:
-    """Note which package cannot be built where it has no wheel."""
+def sources(item: Distribution, contents: Contents, place: Place, found: Inspection) -> None:
+    """Note the packages without a wheel that the image cannot build."""
     if not item.url:
-        looked.reasons.append(
+        found.reasons.append(
             f"{item.name} {item.version} has no wheel for Ubuntu {place.ubuntu}, and no source"
         )
     if not item.is_wheel and contents.source == "cuda":  # C and C++ are compiled: the build has g++
-        looked.reasons.append(
+        found.reasons.append(
             f"{item.name} {item.version} compiles CUDA code: no wheel, and the image has no nvcc"
         )
 
 
 def other_torch(item: Distribution, contents: Contents, place: Place) -> Iterator[str]:
-    """Yield whether compiled code of a package was built against another PyTorch than the line's."""
+    """Yield a problem if a package was compiled for another PyTorch than the line's."""
     users = [path for path in contents.torch_names if not place.system.optional(item.name, path)]
     if not users or not place.torch:
         return
@@ -143,7 +143,7 @@ def other_torch(item: Distribution, contents: Contents, place: Place) -> Iterato
     elif item.name not in ("torchvision", "torchaudio") and not any(part.operator == "==" for part in wanted):
         asked = f"torch{wanted}" if contents.torch is not None else "no PyTorch"
         yield (
-            f"{item.name} {item.version} uses C++ functions of one PyTorch and asks for {asked}: "
+            f"{item.name} {item.version} uses C++ functions of one PyTorch and requires {asked}: "
             f"nothing says that it was built for {place.torch}"
         )
 
@@ -157,28 +157,28 @@ def libraries(
     new: list[tuple[Distribution, Contents]],
     names: set[str],
     place: Place,
-    looked: Looked,
+    found: Inspection,
 ) -> None:
-    """Look for every library that the packages load, in the packages, the image, the driver and Ubuntu."""
+    """Search every library that the packages load: in the packages, the image, the driver and Ubuntu."""
     for item, contents in new:
         for group in loaded(item, contents, place):
             results = [missing(path, contents, names, place) for path in group]
             # of a library that comes in several builds, the package takes one that loads
             lacking, packages = min(results, key=lambda result: (len(result[0]), len(result[1])))
-            looked.system |= packages
-            looked.reasons += [
+            found.system |= packages
+            found.reasons += [
                 f"{item.name}: `{need}`, which `{path}` needs, is nowhere" for need, path in lacking
             ]
         for stem in contents.opened:
             known = place.system.opened(stem, place.ubuntu)
             if known:
-                looked.system.add(known)
+                found.system.add(known)
 
 
 def loaded(item: Distribution, contents: Contents, place: Place) -> Iterator[list[str]]:
-    """Yield what Python loads: extension modules, and libraries that no other one of the package asks for.
+    """Yield the files that Python loads: extension modules, and libraries that no other file needs.
 
-    Libraries that differ in a number alone are builds of one library; those for another CUDA are left out.
+    Libraries whose names differ in a number are builds of one library; those for another CUDA are skipped.
     """
     asked_for = {need for needs in contents.needed.values() for need in needs}
     groups: dict[str, list[str]] = {}
@@ -201,7 +201,7 @@ def loaded(item: Distribution, contents: Contents, place: Place) -> Iterator[lis
 def missing(
     path: str, contents: Contents, names: set[str], place: Place
 ) -> tuple[list[tuple[str, str]], set[str]]:
-    """Return the libraries that a file needs and nothing has, each with who asks, and Ubuntu's packages."""
+    """Return the missing libraries of a file, each with the file that needs it, and Ubuntu's packages."""
     own = {PurePosixPath(name).name: name for name in contents.needed}
     lacking, packages, waiting, seen = [], set(), [path], set()
     while waiting:
@@ -227,16 +227,16 @@ def missing(
 
 
 def of_cuda(library: str, major: int) -> bool:
-    """Return whether NVIDIA's image for a CUDA has a library with this name."""
-    numbers = {"libcufft": {13: 12, 12: 11}, "libcurand": {13: 10, 12: 10}, "libcudnn": {13: 9, 12: 9}}
-    numbers |= {"libnccl": {13: 2, 12: 2}, "libcusolver": {13: 12, 12: 11}}
+    """Return whether NVIDIA's image for a CUDA has a library of this name."""
+    majors = {"libcufft": {13: 12, 12: 11}, "libcurand": {13: 10, 12: 10}, "libcudnn": {13: 9, 12: 9}}
+    majors |= {"libnccl": {13: 2, 12: 2}, "libcusolver": {13: 12, 12: 11}}
     name, _, version = library.partition(".so.")
-    wanted = next((its[major] for stem, its in numbers.items() if name.startswith(stem)), major)
+    wanted = next((found[major] for stem, found in majors.items() if name.startswith(stem)), major)
     return version.split(".")[0] == str(wanted)
 
 
 def listed(names: list[str], most: int = 4) -> str:
-    """Return names for a sentence, the first few of many."""
+    """Return the first few names as text."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 

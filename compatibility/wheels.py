@@ -1,6 +1,6 @@
-"""What a wheel or a source distribution holds: its libraries, what they need, which PyTorch it asks for.
+"""Read a wheel or a source distribution: its libraries, what they need, and the PyTorch it requires.
 
-Only the list of a wheel's files, its metadata and its compiled files are downloaded, and each once.
+Only a wheel's list of files, its metadata and its compiled files are downloaded, once.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from compatibility import elf
 from compatibility.index import SECONDS, CannotAsk, Index
 from compatibility.kept import Kept
 
-VERSION = 4  # of what is kept: another one is asked for anew
+VERSION = 4  # of the cache: entries of another version are read again
 LIBRARY = re.compile(r".*\.so(\.\d+)*$")
-# Files of two packages at the same path: the later one wins, or the import finds half of each.
+# Files that two packages must not both have: the later one overwrites the other's.
 SHARED = re.compile(r"(.*\.so(\.\d+)*|[^/]+/__init__\.py|[^/]+\.py)$")
 OPENED = re.compile(r"""find_library\(\s*['"]([\w-]+)['"]""")
 SETUP = re.compile(r"[^/]+/setup\.py")
@@ -35,7 +35,7 @@ SMALL_WHEEL = 1_500_000  # a pure-Python wheel of this size is searched for find
 
 @dataclass(frozen=True)
 class Contents:
-    """What one distribution file holds."""
+    """The contents of one distribution file."""
 
     shared: dict[str, int] = field(default_factory=dict)  # paths that two packages may both write: checksum
     libraries: list[str] = field(default_factory=list)  # paths of shared libraries and extension modules
@@ -49,13 +49,13 @@ class Contents:
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads distribution files of an index; what was read is kept."""
+    """Read distribution files of an index, with a cache."""
 
     index: Index
     kept: Kept
 
     def contents(self, url: str, deep: bool = True) -> Contents:
-        """Return what a file holds; without `deep` only the list of its files. Raises CannotAsk."""
+        """Return the contents of a file; without `deep`, only the list of files. Raises CannotAsk."""
         name = file_name(url)
         read = self._wheel if name.endswith(".whl") else self._source
         answer = self.kept.get(f"contents {VERSION} {name} {deep}", lambda: read(url, deep))
@@ -144,16 +144,16 @@ def file_name(url: str) -> str:
 
 
 def installed(path: str) -> str:
-    """Return where a wheel's file is installed: files of purelib and platlib lie beside the others."""
+    """Return the path where a wheel's file is installed; purelib and platlib are the same folder."""
     return re.sub(r"^[^/]+\.data/(purelib|platlib)/", "", path)
 
 
 def torch_requirement(metadata: str) -> str | None:
-    """Return what a package requires of PyTorch without an extra: `` for any version, None for none."""
+    """Return the PyTorch version that a package requires: "" for any, None without a requirement."""
     for text in HeaderParser().parsestr(metadata).get_all("Requires-Dist", []):
         try:
             wanted = Requirement(text)
-        except InvalidRequirement:  # of an old package; uv reads such, too
+        except InvalidRequirement:  # of an old package, which uv accepts
             continue
         if wanted.name == "torch" and "extra" not in str(wanted.marker or ""):
             return str(wanted.specifier)

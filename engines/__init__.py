@@ -1,1 +1,1 @@
-"""Docker Engines and a base image for a machine that has none: what tests, demo and benchmarks stand on."""
+"""Provide Docker Engines and a base image for tests, the demo and benchmarks."""

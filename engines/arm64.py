@@ -1,6 +1,6 @@
-"""Runs images for linux/arm64 on x86-64: QEMU from Debian's sid, and a small Debian of that processor.
+"""Run images for linux/arm64 on x86-64, with QEMU from Debian's sid and a small arm64 Debian.
 
-QEMU before 10 crashes ONNX Runtime on import, so a stable release's own is no help.
+QEMU before 10 crashes ONNX Runtime on import, so QEMU of a stable release does not work.
 """
 
 import platform
@@ -16,14 +16,14 @@ from engines.steps import EngineError, cache, locked, run, workshop
 
 PLATFORM = "linux/arm64"
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
-NAME = "capy-template-aarch64"  # our own: one that the system has stays as it is
-# The first 20 bytes of a 64-bit little-endian ELF program for AArch64, and which of their bits count.
+NAME = "capy-template-aarch64"  # another name than the system's own rule
+# The first 20 bytes of a 64-bit little-endian ELF program for AArch64, and their mask.
 MAGIC = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\xb7\x00"
 MASK = b"\xff" * 7 + b"\x00" + b"\xff" * 8 + b"\xfe\xff\xff\xff"
 
 
 def emulator() -> Path:
-    """Return QEMU for programs of AArch64; download it once. The caller holds the lock."""
+    """Return QEMU for AArch64; download it once. The caller holds the lock."""
     program = cache() / f"qemu-aarch64-{debian.codename()}"
     if not program.exists():
         with workshop() as folder:
@@ -35,9 +35,9 @@ def emulator() -> Path:
 
 @contextmanager
 def emulated() -> Iterator[None]:
-    """Have the kernel run programs for AArch64 by QEMU, in containers, too; undo that at the end.
+    """Register QEMU with the kernel for AArch64 programs, also in containers; unregister it at the end.
 
-    Raises EngineError where that cannot be had.
+    Raises EngineError if that fails.
     """
     if platform.machine() == "aarch64":
         yield
@@ -52,7 +52,7 @@ def emulated() -> Iterator[None]:
         try:
             (BINFMT / "register").write_bytes(rule(program))
         except OSError as error:
-            raise EngineError(f"binfmt_misc takes no rule for {PLATFORM}: {error}") from None
+            raise EngineError(f"binfmt_misc does not accept a rule for {PLATFORM}: {error}") from None
         yield
     finally:
         forget()
@@ -61,19 +61,19 @@ def emulated() -> Iterator[None]:
 
 
 def rule(program: Path) -> bytes:
-    """Return the rule for the kernel. F: it opens the emulator now, so a container needs no copy."""
+    """Return the rule for the kernel. F: it opens the emulator now, so containers need no copy."""
     magic, mask = ("".join(f"\\x{byte:02x}" for byte in pattern) for pattern in (MAGIC, MASK))
     return f":{NAME}:M::{magic}:{mask}:{program}:F".encode()
 
 
 def forget() -> None:
-    """Take our rule back, where there is one."""
+    """Remove our rule, if there is one."""
     if (BINFMT / NAME).exists():
         (BINFMT / NAME).write_text("-1")
 
 
 def base(engine: Engine) -> str:
-    """Return the name of a small Debian for arm64; make it where the engine does not have it yet.
+    """Return the name of a small Debian image for arm64; make it if the engine does not have it.
 
     Called inside of `emulated`. Raises EngineError.
     """

@@ -1,9 +1,9 @@
-"""A base image for the tests: the wanted one, else a plain Debian under a name of its own.
+"""Provide a base image for the tests: the wanted one, else a plain Debian under another name.
 
     python -m engines.base_image nvcr.io/nvidia/cuda:12.4.1-cudnn-runtime-ubuntu22.04
 
-prints the name of the image to use. The stand-in is never tagged as the wanted image: a fake
-under NVIDIA's or Ubuntu's name would poison the engine for everything else that uses it.
+prints the name of the image to use. The stand-in never gets NVIDIA's or Ubuntu's name: other
+users of the engine would take it for theirs.
 """
 
 import argparse
@@ -17,11 +17,11 @@ from engines.engine import Engine, find_or_start, guarded
 from engines.steps import EngineError, cache, locked, run, say, workshop
 
 STAND_IN = "capy-template/stand-in-base"
-ANSWER_SECONDS = 20  # for the registry to answer at all
+ANSWER_SECONDS = 20  # for the registry's first answer
 PULL_SECONDS = 1800  # NVIDIA's images have gigabytes
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-# What Debian's own image sets: no package lists, archives, manuals or translations in a layer.
+# As in Debian's own image: no package lists, archives, manuals or translations in a layer.
 APT_CONF = """\
 DPkg::Post-Invoke { "rm -f /var/cache/apt/*.bin /var/cache/apt/archives/*.deb || true"; };
 APT::Update::Post-Invoke { "rm -f /var/cache/apt/*.bin /var/cache/apt/archives/*.deb || true"; };
@@ -39,18 +39,18 @@ class Base:
 
     name: str
     stand_in: bool
-    why: str  # one line: where it is from, or why it stands in
+    why: str  # one line: where it is from, or why the stand-in is used
 
 
 def base_image(wanted: str, engine: Engine) -> Base:
-    """Return the wanted image, pulled where that is possible, or the stand-in for it.
+    """Return the wanted image, pulled if possible, else the stand-in.
 
-    Raises EngineError where neither can be had.
+    Raises EngineError if neither is available.
     """
     if present(wanted, engine):
         return Base(wanted, wanted.startswith(STAND_IN), "present in the engine")
     try:
-        # Asked first, since it answers at once: a pull of gigabytes cannot have a short limit.
+        # Ask for the manifest first, with a short time limit: a pull of gigabytes cannot have one.
         engine.docker("manifest", "inspect", wanted, limit=ANSWER_SECONDS)
         say(f"pulling {wanted}")
         engine.docker("pull", wanted, limit=PULL_SECONDS)
@@ -69,9 +69,9 @@ def present(name: str, engine: Engine) -> bool:
 
 
 def stand_in(wanted: str, reason: str, engine: Engine) -> str:
-    """Return the name of the stand-in; make it where the engine does not have it yet.
+    """Return the name of the stand-in; make it if the engine does not have it.
 
-    Raises EngineError where it cannot be made; `reason`: why the wanted image cannot be had.
+    Raises EngineError if it cannot be made; `reason`: why the wanted image is not available.
     """
     release = debian.release()
     name = f"{STAND_IN}:debian-{release.get('VERSION_ID', 'sid')}-with-uid-1000"
@@ -82,21 +82,21 @@ def stand_in(wanted: str, reason: str, engine: Engine) -> str:
         raise EngineError(f"{wanted} cannot be pulled ({reason}); {needs}")
     with locked():
         archive = root_file_system()
-        if not present(name, engine):  # another process may have made it meanwhile
+        if not present(name, engine):  # another process may have made it
             import_image(engine, archive, name)
     return name
 
 
 def import_image(engine: Engine, archive: Path, name: str, *options: str) -> None:
-    """Make an image of a root file system. Raises EngineError."""
+    """Import a root file system as an image. Raises EngineError."""
     changes = [f"ENV PATH={PATH}", 'CMD ["bash"]', "LABEL capy-template.stand-in=true"]
     engine.docker("import", *options, *(f"--change={change}" for change in changes), archive, name)
 
 
 def root_file_system(processor: str = "") -> Path:
-    """Return a small Debian of the release at hand as a tar archive; make it if it is missing.
+    """Return a small Debian of this machine's release as a tar archive; make it if it is missing.
 
-    `processor`: another one than this machine's, as Debian calls it, whose programs run here, too.
+    `processor`: another processor, by Debian's name, whose programs run here by emulation.
     """
     archive = cache() / f"base-{debian.codename()}-{processor or 'with-uid-1000'}.tar"
     if archive.exists():
@@ -110,10 +110,10 @@ def root_file_system(processor: str = "") -> Path:
             *(f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT),
         ]
         command += ["--dpkgopt=path-include=/usr/share/doc/*/copyright"]
-        # mmdebstrap itself would ask a package that is not here whether they run
+        # mmdebstrap's own check for emulation needs a package that is not installed
         command += [f"--architectures={processor}", "--skip=check/qemu"] if processor else []
         command += [f"--customize-hook=cp {folder}/docker-clean $1/etc/apt/apt.conf.d/"]
-        # as in Ubuntu 24.04, where it has been in many an entrypoint's way
+        # as in Ubuntu 24.04, whose user with uid 1000 breaks many entrypoints
         command += ["--customize-hook=chroot $1 useradd --create-home --uid 1000 ubuntu"]
         command += ["--customize-hook=rm -f $1/etc/resolv.conf $1/etc/hostname $1/var/cache/apt/*.bin"]
         command += [debian.codename(), folder / "base.tar", debian.archive()]
@@ -127,7 +127,7 @@ def root_file_system(processor: str = "") -> Path:
 
 
 def main(wanted: str) -> int:
-    """Print the name of the image to use; say loudly when it is a stand-in."""
+    """Print the name of the image to use, and a warning if it is a stand-in."""
     base = base_image(wanted, find_or_start())
     if base.stand_in:
         say(f"STAND-IN: {base.name} is a plain Debian, NOT {wanted} ({base.why})")
@@ -137,6 +137,6 @@ def main(wanted: str) -> int:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m engines.base_image", description=__doc__.splitlines()[0])
-    parser.add_argument("wanted", help="the image to use where it can be had")
+    parser.add_argument("wanted", help="the image to use if it is available")
     arguments = parser.parse_args()
     sys.exit(guarded(lambda: main(arguments.wanted)))

@@ -1,7 +1,7 @@
-"""GPUs that an engine hands out by CDI, on a machine without one: a spec whose devices are /dev/null.
+"""Provide GPUs by CDI on a machine without a GPU: a spec whose devices are /dev/null.
 
-CDI (Container Device Interface): a file of the host says what a container with a device gets. NVIDIA's
-own is made by `nvidia-ctk cdi generate`; ours has its kind and its names.
+CDI (Container Device Interface): a file on the host describes what a container with a device gets.
+NVIDIA's is made by `nvidia-ctk cdi generate`; ours has the same kind and names.
 """
 
 import json
@@ -30,13 +30,13 @@ def spec() -> str:
         return {"name": name, "containerEdits": {"deviceNodes": nodes}}
 
     devices = [device("all", GPUS), *(device(gpu, (gpu,)) for gpu in GPUS)]
-    # what NVIDIA's spec gives with every device: no hook of its runtime shall add more
+    # as in NVIDIA's spec: NVIDIA's runtime must not add more
     edits = {"env": ["NVIDIA_VISIBLE_DEVICES=void"]}
     return json.dumps({"cdiVersion": "0.5.0", "kind": KIND, "devices": devices, "containerEdits": edits})
 
 
 def write_spec(folder: Path) -> Path:
-    """Write the spec into a folder of specs; return the file."""
+    """Write the spec into a folder of specs and return the file."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "nvidia.json"
     file.write_text(spec())
@@ -45,9 +45,9 @@ def write_spec(folder: Path) -> Path:
 
 @contextmanager
 def cdi_engine(name: str) -> Iterator[Engine]:
-    """Lend an engine that has GPUs by CDI alone: neither NVIDIA's runtime nor its hook.
+    """Start an engine with GPUs by CDI only, without NVIDIA's runtime and hook, for a `with` block.
 
-    It has no images (see `copy_image`). Raises EngineError where no dockerd can be started.
+    It has no images (see `copy_image`). Raises EngineError if dockerd does not start.
     """
     plain = second_daemon(name)
     specs = plain.run / "cdi"

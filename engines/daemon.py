@@ -1,4 +1,4 @@
-"""One dockerd of ours: where its files are, how it starts, how it stops, what it leaves."""
+"""Start and stop a private dockerd, and clean up after it."""
 
 import json
 import os
@@ -19,26 +19,26 @@ START_SECONDS = 60
 STOP_SECONDS = 40  # dockerd gives its containers ten seconds before it kills them
 NO_NAT = ("--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false")
 
-# Garbage collection during a build removes layers that it needs (github.com/moby/buildkit/issues/5469):
-# the tests prune the build cache at their end.
+# Garbage collection during a build removes layers that it needs (github.com/moby/buildkit/issues/5469),
+# so the tests prune the build cache at their end.
 SETTINGS = {"builder": {"gc": {"enabled": False}}}
 
-_children: list[subprocess.Popen] = []  # kept, so that this process reaps the dockerds it started
+_children: list[subprocess.Popen] = []  # kept, so that this process reaps its dockerds
 
 
 @dataclass(frozen=True)
 class Daemon:
-    """A dockerd with files of its own; programs in `run/bin` come first on its PATH.
+    """A dockerd with its own files; programs in `run/bin` come first on its PATH.
 
-    `bridge` names a bridge made for it beforehand, which also keeps it away from iptables. Without
-    one it uses docker0. (Never `--bridge=none`: it deletes the docker0 of the engine beside it.)
+    `bridge` names an existing bridge; with it, dockerd does not change iptables. Without one it uses
+    docker0. (Never `--bridge=none`: it deletes docker0 of the machine's own engine.)
     """
 
     name: str
     bridge: str = ""
-    options: tuple[str, ...] = ()  # further ones of dockerd
-    data_folder: Path | None = None  # where its data is to be, if not in the cache
-    features: tuple[str, ...] = ()  # of daemon.json, to be turned on
+    options: tuple[str, ...] = ()  # more options of dockerd
+    data_folder: Path | None = None  # the folder of its data, if not in the cache
+    features: tuple[str, ...] = ()  # of daemon.json, to turn on
 
     @property
     def run(self) -> Path:
@@ -57,7 +57,7 @@ class Daemon:
 
     @property
     def namespace(self) -> str:
-        """Return its name inside containerd: dockerd uses the machine's containerd if one runs."""
+        """Return its namespace in containerd: dockerd uses the machine's containerd if one runs."""
         return f"capy-template-{self.name}"
 
     @property
@@ -71,9 +71,9 @@ class Daemon:
         return cache() / f"{self.name}.log"
 
     def start(self, environment: Mapping[str, str]) -> None:
-        """Start it, or do nothing when it is up; a dockerd that is still starting is waited for.
+        """Start it if it does not run, and wait until it answers.
 
-        The caller holds the lock. Raises EngineError: the socket is taken, or dockerd died.
+        The caller holds the lock. Raises EngineError if the socket is taken or dockerd exited.
         """
         if not self.pid():
             self.end_leftovers()
@@ -86,7 +86,7 @@ class Daemon:
             raise EngineError(f"dockerd did not start: {why} (log: {self.log})")
 
     def launch(self, environment: Mapping[str, str]) -> None:
-        """Run dockerd in a session of its own, so that Ctrl-C does not reach it."""
+        """Run dockerd in its own session, so that Ctrl-C does not reach it."""
         for folder in (self.run, self.data):
             folder.mkdir(parents=True, exist_ok=True)
         config = self.run / "daemon.json"  # not the one in /etc/docker: it may name other sockets
@@ -108,7 +108,7 @@ class Daemon:
                 start_new_session=True,
             )
         _children.append(process)
-        while process.poll() is None and not self.pid():  # /proc shows its arguments a bit later
+        while process.poll() is None and not self.pid():  # /proc shows its arguments later
             time.sleep(0.01)
 
     def network_options(self) -> list[str]:
@@ -120,14 +120,14 @@ class Daemon:
         return ["--mtu", size, "--default-network-opt", of_networks]
 
     def free_socket(self) -> None:
-        """Remove the socket of a killed dockerd. Raises EngineError: something else is there."""
+        """Remove the socket of a killed dockerd. Raises EngineError if it is in use."""
         path = self.socket_file
         if not os.path.lexists(path):
             return
         if not path.is_socket():
             raise EngineError(f"{path} is taken by something that is not a socket: move it away")
         if not wait_until(self.refuses, f"waiting for {path} to be let go", 2):
-            raise EngineError(f"{path} is held by another program: stop it (`ss -lxp` names it)")
+            raise EngineError(f"{path} is in use by another program: stop it (`ss -lxp` shows it)")
         path.unlink()
 
     def connect(self) -> socket.socket:
@@ -142,7 +142,7 @@ class Daemon:
         return connection
 
     def refuses(self) -> bool:
-        """Return whether nobody listens on the socket; a killed process lets go a bit later."""
+        """Return whether nothing listens on the socket; a killed process closes it later."""
         try:
             self.connect().close()
         except OSError as error:
@@ -159,7 +159,7 @@ class Daemon:
             return False
 
     def processes(self) -> dict[int, str]:
-        """Return its processes: known by program *and* by this engine's folders or namespace."""
+        """Return its processes, found by program and by this engine's folders or namespace."""
         for child in _children:
             child.poll()
         folders = (f"{self.run}/exec/", f"{self.data}/")
@@ -172,7 +172,7 @@ class Daemon:
         return found
 
     def pid(self) -> int | None:
-        """Return the process id of its dockerd, None when it does not run."""
+        """Return the process id of its dockerd, None if it does not run."""
         dockerds = (pid for pid, program in self.processes().items() if program == "dockerd")
         return next(dockerds, None)
 
@@ -185,7 +185,7 @@ class Daemon:
         shutil.rmtree(self.run, ignore_errors=True)
 
     def end_leftovers(self) -> None:
-        """End what a killed dockerd left: its containerd, containers, mounts and process ids."""
+        """End the containerd, containers and mounts of a killed dockerd, and remove its pid files."""
         kill_with_descendants(self.processes())
         wait_until(lambda: not self.processes(), f"ending what is left of {self.name}", 10)
         unmount(self.run)
@@ -196,7 +196,7 @@ class Daemon:
 
 
 def last_meaningful_line(log: Path) -> str:
-    """Return the line of dockerd's log that says why it stopped."""
+    """Return the line of dockerd's log with the reason why it stopped."""
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
     last_words = [line for line in lines if not line.startswith("time=")]
     return (last_words or lines or ["it said nothing"])[-1]

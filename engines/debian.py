@@ -1,7 +1,7 @@
-"""Docker from Debian's own archive, unpacked into the cache folder: nothing is installed.
+"""Unpack Docker from Debian's archive into the cache folder, without installing anything.
 
-Debian's sid packages the current Docker; it runs on the stable releases with their own runc and
-iptables. apt works in private folders here: the system's sources, lists and state stay as they are.
+Debian's sid has the current Docker, which runs on stable releases with their own runc and iptables.
+apt works in private folders: the system's sources, lists and state are not changed.
 """
 
 import os
@@ -16,16 +16,16 @@ from engines.steps import EngineError, cache, run, say, workshop
 
 FROM_SID = ("docker.io", "docker-cli", "containerd", "docker-compose", "docker-buildx")
 FROM_RELEASE = ("runc", "iptables", "tini", "mmdebstrap")
-ROOTLESS = ("rootlesskit", "uidmap")  # these as well, for a rootless engine
+ROOTLESS = ("rootlesskit", "uidmap")  # also needed for a rootless engine
 FROM_SUITE = {  # older Docker Engines, for tests; `docker` itself is in docker.io there
     "bookworm": ("docker.io", "containerd"),
     "trixie": ("docker.io", "docker-cli", "containerd", "docker-compose", "docker-buildx"),
 }
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-NEEDED_BYTES = 1_500_000_000  # lists, packages and the unpacked tree, at their peak
+NEEDED_BYTES = 1_500_000_000  # lists, packages and the unpacked tree
 NO_NETWORK = re.compile(r"resolv|connect|unreachable|timed out|failed to fetch", re.IGNORECASE)
 
-# `#clear`: the system's hooks after an update would clean or index the system's own folders.
+# `#clear`: the system's hooks after an update would change the system's own folders.
 APT_CONF = """\
 Dir::Etc::sourcelist "{folder}/sources.list";
 Dir::Etc::sourceparts "-";
@@ -56,7 +56,7 @@ class Tree:
     root: Path
 
     def client(self) -> dict[str, str]:
-        """Return what a user of an engine adds to the environment: docker and its plugins."""
+        """Return the variables for users of an engine: docker and its plugins."""
         programs = str(self.root / "client/bin")
         path = [part for part in os.environ.get("PATH", os.defpath).split(":") if part != programs]
         config = str(self.root / "client/config")
@@ -79,7 +79,7 @@ class Tree:
 
 
 def release() -> dict[str, str]:
-    """Return /etc/os-release as Python reads it; empty where there is none."""
+    """Return /etc/os-release as Python reads it, empty if it is missing."""
     try:
         return platform.freedesktop_os_release()
     except OSError:
@@ -87,14 +87,14 @@ def release() -> dict[str, str]:
 
 
 def codename() -> str:
-    """Return the name of the release at hand as the archive calls it."""
+    """Return the codename of this machine's release."""
     return release().get("VERSION_CODENAME", "sid")
 
 
 def archive() -> str:
-    """Return the URI of Debian's archive, as this machine's own apt is configured.
+    """Return the URI of Debian's archive from this machine's apt settings.
 
-    Raises EngineError where apt has no entry for the release at hand.
+    Raises EngineError if apt has no entry for this machine's release.
     """
     command = ["apt-get", "update", "--print-uris"]
     listed = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -105,18 +105,18 @@ def archive() -> str:
 
 
 def fetch() -> Tree:
-    """Return the unpacked packages; download them where the cache does not have them yet.
+    """Return the unpacked packages; download them if the cache does not have them.
 
-    The tree is made under a temporary name and renamed when it is whole and its dockerd runs, so
-    an interrupted download is simply done again. The caller holds the lock.
-    Raises EngineError: no source, no network, no space, or packages that do not run here.
+    The tree gets its name when it is complete and its dockerd runs, so an interrupted download is
+    repeated. The caller holds the lock.
+    Raises EngineError without a source, network or disk space, or if the packages do not run here.
     """
     tree = cache() / f"debian-{codename()}"
     if tree.exists():
         return Tree(tree)
     if shutil.disk_usage(cache()).free < NEEDED_BYTES:
         needed = f"{NEEDED_BYTES / 1e9} GB of free space"
-        raise EngineError(f"{cache()} needs {needed}: make room, or set XDG_CACHE_HOME")
+        raise EngineError(f"{cache()} needs {needed}: free disk space, or set XDG_CACHE_HOME")
     if not KEYRING.exists():
         raise EngineError(f"{KEYRING} is missing: apt-get install debian-archive-keyring")
     with workshop() as folder:
@@ -130,17 +130,17 @@ def fetch() -> Tree:
 
 
 def fetch_rootless() -> Path:
-    """Return the folder with what a rootless engine needs besides; download it once, as `fetch` does."""
+    """Return the folder with the additional packages of a rootless engine; download them once."""
     return fetch_packages(f"rootless-{codename()}", (), ROOTLESS)
 
 
 def fetch_release(suite: str) -> Tree:
-    """Return Docker of another Debian release, unpacked; download it once, as `fetch` does."""
+    """Return the unpacked Docker of another Debian release; download it once."""
     return Tree(fetch_packages(f"docker-of-{suite}", FROM_SUITE[suite], (), suite))
 
 
 def fetch_packages(name: str, packages: tuple[str, ...], stable: tuple[str, ...], suite: str = "sid") -> Path:
-    """Return a folder of the cache with these packages unpacked; download them once."""
+    """Return a cache folder with these packages unpacked; download them once."""
     tree = cache() / name
     if not tree.exists():
         with workshop() as folder:
@@ -153,9 +153,9 @@ def fetch_packages(name: str, packages: tuple[str, ...], stable: tuple[str, ...]
 def download(
     folder: Path, packages: tuple[str, ...], stable: tuple[str, ...], suite: str = "sid"
 ) -> list[Path]:
-    """Download packages of a suite, and `stable` with the libraries that this system lacks.
+    """Download packages of a suite, and the packages `stable` with missing libraries.
 
-    apt works in the folder alone. Raises EngineError.
+    apt works inside the folder only. Raises EngineError.
     """
     for name in ("empty", "state/lists/partial", "cache/archives/partial"):
         (folder / name).mkdir(parents=True)
@@ -167,7 +167,7 @@ def download(
     archives = folder / "cache/archives"
     try:
         run(f"reading Debian's package lists ({' and '.join(suites)})", [*apt, "update"])
-        # Without their dependencies: sid's libraries have no place on a stable release.
+        # Without dependencies: sid's libraries do not fit a stable release.
         if packages:
             named = [f"{name}/{suite}" for name in packages]
             run(f"downloading {packages[0]} from {suite}", [*apt, "download", *named], cwd=archives)
@@ -181,7 +181,7 @@ def download(
 
 
 def unpack(packages: list[Path], tree: Path) -> None:
-    """Unpack the packages and make the links that Debian's maintainer scripts would make."""
+    """Unpack the packages and create the links of Debian's maintainer scripts."""
     extract(packages, tree)
     for program in ("iptables", "ip6tables"):
         if (tree / f"usr/sbin/{program}-nft").exists():
@@ -201,7 +201,7 @@ def extract(packages: list[Path], tree: Path) -> None:
 
 
 def check(tree: Path) -> None:
-    """Raise EngineError where the unpacked programs do not run: sid may outgrow an old release."""
+    """Raise EngineError if the unpacked programs do not run: sid may be too new for an old release."""
     loop = 'for program; do "$program" --version; done'
     programs = ("dockerd", "containerd", "runc", "iptables")
     run(

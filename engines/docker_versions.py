@@ -1,4 +1,4 @@
-"""Docker Engines of several versions, each from a release of Debian, with clients of several versions.
+"""Run Docker Engines and clients of several versions, each from a Debian release.
 
 Nothing is installed: the packages are unpacked into the cache, and each dockerd has its own files.
 """
@@ -25,16 +25,16 @@ def tree(version: str) -> Tree:
 
 
 def server(version: str) -> dict[str, str]:
-    """Return an environment for dockerd: its own programs, then runc and iptables of the newest."""
+    """Return an environment for dockerd: its own programs, then runc and iptables of the newest Docker."""
     environment = debian.fetch().server()
     own = tree(version).search("usr/sbin", "usr/bin")
     return {**environment, "PATH": f"{own}:{environment['PATH']}"}
 
 
 def client(cli: str, plugins: str, folder: Path) -> dict[str, str]:
-    """Make a client of a `docker` and the plugins of another version in a folder.
+    """Make a client from `docker` and the plugins of another version in a folder.
 
-    Returns what its user adds to the environment.
+    Returns the variables for its users.
     """
     with locked():
         programs, of_plugins = tree(cli).root, tree(plugins).root
@@ -48,10 +48,9 @@ def client(cli: str, plugins: str, folder: Path) -> dict[str, str]:
 
 @contextmanager
 def docker_version(version: str, hook: Path, features: tuple[str, ...] = ()) -> Iterator[GpuEngine]:
-    """Lend an engine of a version, which takes `hook` for NVIDIA's.
+    """Start an engine of a version, with `hook` as NVIDIA's hook, for a `with` block.
 
-    It has no images and no NAT: a build in it needs `network: host`. Raises EngineError where
-    it cannot be started.
+    It has no images and no NAT: builds need `network: host`. Raises EngineError if it does not start.
     """
     engine.refuse_unless_debian_and_root()
     plain = second_daemon("versions")

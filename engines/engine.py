@@ -1,9 +1,9 @@
-"""A Docker Engine for the tests: the machine's own, else a private one of Debian's packages.
+"""Find this machine's Docker Engine for the tests, else start a private one from Debian's packages.
 
 python -m engines.engine up       find or start it
 python -m engines.engine env      print its settings, for `eval`
-python -m engines.engine status   say which engine the tests would use
-python -m engines.engine prune    keep the private one's build cache small
+python -m engines.engine status   print the engine that the tests would use
+python -m engines.engine prune    shrink the private one's build cache
 python -m engines.engine down     stop the private one
 """
 
@@ -25,7 +25,7 @@ from engines.steps import EngineError, locked, say, telling_line
 
 PRIVATE = Daemon("default")
 ANSWER_SECONDS = 20
-BUILD_CACHE = "12GB"  # a run of the tests adds some 4 GB
+BUILD_CACHE = "12GB"  # a test run adds about 4 GB
 VERSION = ("version", "--format", "{{.Server.Version}}")
 
 
@@ -35,7 +35,7 @@ class NoAnswer(EngineError):
 
 @dataclass(frozen=True)
 class Engine:
-    """A Docker Engine that answers, and what a process needs to use it."""
+    """A Docker Engine that answers, and the settings to use it."""
 
     description: str
     host: str | None = None  # None: the user's own context or DOCKER_HOST
@@ -43,13 +43,13 @@ class Engine:
     private: bool = False
 
     def environment(self) -> dict[str, str]:
-        """Return the whole environment for a process that uses this engine."""
+        """Return the environment for a process that uses this engine."""
         return {**os.environ, **self.env}
 
     def docker(self, *arguments: str | Path, limit: float | None = None) -> str:
         """Run the docker CLI on this engine and return its stdout.
 
-        Raises EngineError with the line of its stderr that tells most.
+        Raises EngineError with the error line of its stderr.
         """
         command, environment = ["docker", *arguments], self.environment()
         try:
@@ -66,9 +66,9 @@ class Engine:
 
 
 def find_or_start() -> Engine:
-    """Return the engine that answers; where none does, start the private one.
+    """Return the engine that answers, else start the private one.
 
-    Raises EngineError: no engine and no way to start one, or an engine without Compose v2.
+    Raises EngineError if none can be started, or the engine has no Compose v2.
     """
     try:
         return machines_own()
@@ -84,10 +84,10 @@ def find_or_start() -> Engine:
 
 
 def machines_own() -> Engine:
-    """Return the engine that the user's own settings lead to.
+    """Return the engine of the user's own settings.
 
-    Raises NoAnswer, also where root's settings lead to the private engine, which may be down;
-    EngineError where Compose v2 is missing.
+    Raises NoAnswer, also if root's settings name the private engine, which may be down; EngineError
+    without Compose v2.
     """
     if os.environ.get("DOCKER_HOST") == PRIVATE.url and os.geteuid() == 0:
         raise NoAnswer("DOCKER_HOST is the private engine")
@@ -115,15 +115,15 @@ def refuse_without_compose(engine: Engine, version: str) -> None:
 
 
 def refuse_unless_debian_and_root(otherwise: str = "") -> None:
-    """Raise EngineError where no private engine can be started; `otherwise`: what else would do."""
+    """Raise EngineError if no private engine can be started; `otherwise`: the alternative to suggest."""
     if debian.release().get("ID") != "debian":
-        raise EngineError(f"{otherwise}use Debian: a private Docker Engine is made of its packages")
+        raise EngineError(f"{otherwise}use Debian: the private Docker Engine comes from its packages")
     if os.geteuid() != 0:
         raise EngineError(f"{otherwise}run this as root (sudo): a private Docker Engine needs it")
 
 
 def private(daemon: Daemon, client: dict[str, str]) -> Engine:
-    """Return a running dockerd of ours as an engine; `client`: where docker and its plugins are."""
+    """Return a running private dockerd as an engine; `client`: the variables for docker and plugins."""
     env = {"DOCKER_HOST": daemon.url, **client}
     version = Engine("", env=env).docker(*VERSION, limit=ANSWER_SECONDS)
     description = f"private Docker Engine {version} (log: {daemon.log})"
@@ -131,7 +131,7 @@ def private(daemon: Daemon, client: dict[str, str]) -> Engine:
 
 
 def running() -> Engine | None:
-    """Return the engine that `find_or_start` would return without starting anything."""
+    """Return the engine that `find_or_start` would find without starting one, else None."""
     try:
         return machines_own()
     except NoAnswer:
@@ -141,11 +141,10 @@ def running() -> Engine | None:
 
 @contextmanager
 def lend(engine: Engine, gid: int, folder: Path) -> Iterator[dict[str, str]]:
-    """Let a group use a private engine meanwhile, for tests that are not root; gives their environment.
+    """Let a group use a private engine for a `with` block, for tests without root; yield their environment.
 
-    root's cache is closed to others, so the client programs (170 MB) are copied below `folder`,
-    which the group must be able to reach. An engine that is not private is left as it is: its
-    owner decides.
+    Other users cannot read root's cache, so the client programs (170 MB) are copied below `folder`,
+    which the group must be able to read. Does not change an engine that is not private.
     """
     if not engine.private:
         yield engine.env
@@ -160,7 +159,7 @@ def lend(engine: Engine, gid: int, folder: Path) -> Iterator[dict[str, str]]:
 
 
 def client_for_others(engine: Engine, gid: int, folder: Path) -> dict[str, str]:
-    """Copy the private engine's client programs below `folder`; return what their users set."""
+    """Copy the private engine's client programs below `folder`; return the variables for their users."""
     client, config = folder / "docker-client", folder / "docker-client/config"
     for part in ("bin", "config/cli-plugins"):
         shutil.copytree(Path(engine.env["DOCKER_CONFIG"]).parent / part, client / part, dirs_exist_ok=True)
@@ -175,32 +174,32 @@ def client_for_others(engine: Engine, gid: int, folder: Path) -> dict[str, str]:
 
 
 def stop() -> None:
-    """Stop the private engine; its images stay in the cache. Raises EngineError: it is root's."""
+    """Stop the private engine; keep its images. Raises EngineError without root."""
     if os.geteuid() == 0:
         with locked():
             PRIVATE.stop()
     elif PRIVATE.run.exists():
-        raise EngineError("the private engine is root's: run this as root (sudo)")
+        raise EngineError("the private engine runs as root: run this as root (sudo)")
 
 
 def shrink(engine: Engine, size: str) -> None:
-    """Remove from a private engine's build cache what was used longest ago, until `size` is left.
+    """Shrink a private engine's build cache to `size`, least recently used first.
 
-    Nothing may be built meanwhile: it would miss layers. Takes up to a minute, most of it the disk's.
+    Do not build at the same time: layers could be missing. Takes up to a minute.
     """
     if engine.private:
         engine.docker("buildx", "prune", "--force", "--max-used-space", size)
 
 
 def prune() -> int:
-    """Keep the build cache small, where a private engine is up."""
+    """Shrink the build cache if a private engine is up."""
     if engine := running():
         shrink(engine, BUILD_CACHE)
     return 0
 
 
 def up() -> int:
-    """Find or start an engine and say how to use it."""
+    """Find or start an engine and print how to use it."""
     engine = find_or_start()
     print(engine.description)
     if engine.private:
@@ -210,14 +209,14 @@ def up() -> int:
 
 
 def down() -> int:
-    """Stop the private engine; nothing else is touched."""
+    """Stop the private engine."""
     stop()
-    say("no private engine is running; its images and packages are kept")
+    say("the private engine is stopped; its images and packages are kept")
     return 0
 
 
 def status() -> int:
-    """Say which engine answers; 1 when none does."""
+    """Print which engine answers; return 1 if none does."""
     engine = running()
     print(engine.description if engine else "no Docker Engine answers: python -m engines.engine up")
     return 0 if engine else 1
@@ -234,7 +233,7 @@ def env() -> int:
 
 
 def guarded(command: Callable[[], int]) -> int:
-    """Run a command; what the reader can mend, a full disk and Ctrl-C become one line each."""
+    """Run a command and return its exit code; expected errors, a full disk and Ctrl-C print one line."""
     try:
         return command()
     except EngineError as error:
@@ -244,7 +243,7 @@ def guarded(command: Callable[[], int]) -> int:
     except subprocess.CalledProcessError as error:  # its output says why
         say(f"`{shlex.join(map(str, error.cmd))}` ended with exit code {error.returncode}")
     except KeyboardInterrupt:
-        say("interrupted; the same command goes on from here")
+        say("interrupted; the same command continues")
         return 130
     return 1
 

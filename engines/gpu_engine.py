@@ -1,7 +1,7 @@
-"""A second Docker Engine that resolves and records GPU reservations, on a machine without a GPU.
+"""Start a second Docker Engine that records GPU reservations, on a machine without a GPU.
 
-dockerd accepts `driver: nvidia` when it finds `nvidia-container-runtime-hook` on its PATH. Ours
-records what the engine asked for (tests/support/nvidia-container-runtime-hook).
+dockerd accepts `driver: nvidia` if it finds `nvidia-container-runtime-hook` on its PATH. Our hook
+records the requested GPUs (tests/support/nvidia-container-runtime-hook).
 """
 
 import json
@@ -25,18 +25,18 @@ LONGEST_NAME = 10  # with its prefix, the name of a bridge may have 15 character
 
 @dataclass(frozen=True)
 class GpuEngine(Engine):
-    """An engine on which a container can reserve GPUs that are not there."""
+    """An engine on which a container can reserve GPUs without a GPU."""
 
     log: Path = Path()
 
     def calls(self) -> list[dict]:
-        """Return what the hook recorded of each container with GPUs: "visible", "args", "capabilities"."""
+        """Return the hook's record of each container with GPUs: "visible", "args", "capabilities"."""
         return [json.loads(line) for line in self.log.read_text().splitlines()] if self.log.exists() else []
 
 
 @contextmanager
 def gpu_engine(name: str, hook: Path) -> Iterator[GpuEngine]:
-    """Lend a GPU engine for the length of a `with` block."""
+    """Start a GPU engine for a `with` block."""
     try:
         yield start_gpu_engine(name, hook)
     finally:
@@ -44,10 +44,10 @@ def gpu_engine(name: str, hook: Path) -> Iterator[GpuEngine]:
 
 
 def start_gpu_engine(name: str, hook: Path) -> GpuEngine:
-    """Start an engine with the recording hook; one that an earlier run left is replaced.
+    """Start an engine with the recording hook; replace one of an earlier run.
 
-    It has no images (see `copy_image`) and no NAT: a build in it needs `--network=host`.
-    Raises EngineError where no dockerd can be started.
+    It has no images (see `copy_image`) and no NAT: builds need `--network=host`.
+    Raises EngineError if dockerd does not start.
     """
     daemon = second_daemon(name)
     with locked():
@@ -117,7 +117,7 @@ def ip(*arguments: str) -> str:
 
 
 def remove(daemon: Daemon, client: dict[str, str]) -> None:
-    """Stop a second engine and remove everything it has; nothing happens where there is none."""
+    """Stop a second engine and remove its files, if there is one."""
     if daemon.pid() and daemon.answers():
         there = engine.private(daemon, client)
         if containers := there.docker("ps", "--all", "--quiet").split():
@@ -136,6 +136,6 @@ def copy_image(name: str, source: Engine, target: Engine) -> None:
     load = subprocess.run(
         ["docker", "load", "--quiet"], env=target.environment(), stdin=save.stdout, check=False
     )
-    save.stdout.close()  # else `docker save` waits for ever for a reader that is gone
+    save.stdout.close()  # else `docker save` waits forever for a closed reader
     if save.wait() or load.returncode:
         raise EngineError(f"{name} could not be copied to the other engine")

@@ -1,6 +1,6 @@
-"""Docker Engines whose containers have other ids than the host: rootless, and `userns-remap`.
+"""Start Docker Engines that map container ids to other host ids: rootless, and `userns-remap`.
 
-Each is lent for the length of a `with` block, with a user that is made for it and removed again.
+Each runs for a `with` block, with a temporary user.
 """
 
 import grp
@@ -22,10 +22,10 @@ from engines.processes import command_lines, kill_with_descendants, unmount
 from engines.steps import EngineError, locked, wait_until
 
 START_SECONDS = 60
-OPEN = "/var/tmp"  # every user may go there, whatever TMPDIR says
+OPEN = "/var/tmp"  # open to every user, whatever TMPDIR is
 
-# dockerd in the user namespace that RootlessKit made. Without a network of RootlessKit it gets one of its own
-# ($1), from which its containers reach nothing.
+# dockerd in RootlessKit's user namespace. Without RootlessKit's network it gets one of its own ($1), without
+# any connection.
 DOCKERD = """
 rm -rf /run/docker /run/containerd /run/xtables.lock
 echo '{}' > "$HOME/daemon.json"
@@ -33,17 +33,17 @@ exec $1 dockerd --rootless --config-file "$HOME/daemon.json" --data-root "$HOME/
     --exec-root "$XDG_RUNTIME_DIR/docker" --pidfile "$XDG_RUNTIME_DIR/docker.pid" \\
     --host "unix://$XDG_RUNTIME_DIR/docker.sock" --iptables=false --ip6tables=false
 """
-# slirp4netns opens this device as the user, whom the machine's own may be closed to; it is open in a mount
-# namespace of the engine's alone.
+# slirp4netns opens this device as the user, who may not have access; it is opened in the engine's mount
+# namespace only.
 WITH_TUN = 'mknod -m 666 "$1" c 10 200 && mount --bind "$1" /dev/net/tun && shift && exec "$@"'
 
 
 @contextmanager
 def rootless_engine(user: str, network: bool = False) -> Iterator[tuple[Engine, Path]]:
-    """Lend a rootless engine of a new user, and a folder that is the user's.
+    """Start a rootless engine of a new user for a `with` block; yield it and a folder of the user.
 
-    `docker run` works; builds and `docker compose` need `network`: Compose asks for the version, at which
-    this dockerd hangs up where RootlessKit has none. Raises EngineError where none can be started.
+    `docker run` works; builds and `docker compose` need `network`: Compose asks for the version, and without
+    a network of RootlessKit dockerd closes the connection. Raises EngineError if it does not start.
     """
     engine.refuse_unless_debian_and_root()
     folder = Path(tempfile.mkdtemp(prefix=f"{user}-", dir=OPEN))
@@ -54,7 +54,7 @@ def rootless_engine(user: str, network: bool = False) -> Iterator[tuple[Engine, 
                 rootless.append(debian.fetch_packages(f"slirp-{debian.codename()}", (), ("slirp4netns",)))
         uid, _ = make_user(user)
         folder.chmod(0o755)
-        # root's cache is closed to others; with their modes, since newuidmap is setuid
+        # other users cannot read root's cache; with file modes, since newuidmap is setuid
         for source in (tree.root, *rootless):
             shutil.copytree(source / "usr", folder / "programs/usr", symlinks=True, dirs_exist_ok=True)
         home, run = folder / "home", folder / "run"
@@ -104,12 +104,12 @@ def rootlesskit(run: Path, network: bool) -> list[str]:
 
 
 def with_tun(device: Path) -> list[str]:
-    """Return how root runs a command that may open /dev/net/tun as any user."""
+    """Return the command that opens /dev/net/tun to any user for the following command."""
     return ["unshare", "--mount", "sh", "-ec", WITH_TUN, "sh", str(device)]
 
 
 def as_user(uid: int) -> list[str]:
-    """Return how root runs a command as an ordinary user."""
+    """Return the command with which root runs another command as a user."""
     return ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--"]
 
 
@@ -125,7 +125,7 @@ def rootless_environment(programs_folder: Path, home: Path, run: Path) -> dict[s
 
 
 def answers(found: Engine) -> bool:
-    """Return whether an engine knows its images."""
+    """Return whether an engine answers."""
     try:
         found.docker("image", "ls", limit=5)
     except EngineError:
@@ -135,9 +135,9 @@ def answers(found: Engine) -> bool:
 
 @contextmanager
 def remapped_engine(name: str, user: str) -> Iterator[Engine]:
-    """Lend an engine with `userns-remap`: root of its containers is an id of the new user's range.
+    """Start an engine with `userns-remap` for a `with` block: its root is an id of the new user's range.
 
-    Raises EngineError where no dockerd can be started.
+    Raises EngineError if dockerd does not start.
     """
     engine.refuse_unless_debian_and_root()
     plain = second_daemon(name)
@@ -162,11 +162,11 @@ def remapped_engine(name: str, user: str) -> Iterator[Engine]:
 
 
 def make_user(name: str) -> tuple[int, int]:
-    """Make an ordinary user with a range of subordinate ids; return the uid and the range's first.
+    """Create a user with a range of subordinate ids; return the uid and the first id of the range.
 
-    Raises EngineError with useradd's own words.
+    Raises EngineError with useradd's message.
     """
-    subprocess.run(["userdel", name], check=False, capture_output=True)  # of a run that was killed
+    subprocess.run(["userdel", name], check=False, capture_output=True)  # of a killed run
     taken = {entry.pw_uid for entry in pwd.getpwall()} | {entry.gr_gid for entry in grp.getgrall()}
     uid = next(number for number in range(20_000, 60_000) if number not in taken)  # the group's number, too
     command = ["useradd", "--no-log-init", "--no-create-home", "--user-group", "--uid", str(uid), name]

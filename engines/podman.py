@@ -1,7 +1,7 @@
-"""Podman from Debian's packages: a host of its own for each release, with an ordinary user.
+"""Run Podman from Debian's packages: a separate host for each release, with an ordinary user.
 
-A root file system by mmdebstrap in the cache, and over it a mount and a process namespace for the length
-of a `with` block: nothing of this machine's own Podman is used or changed. Containers use its network.
+A root file system made by mmdebstrap in the cache, in mount and process namespaces for a `with` block:
+this machine's own Podman is not used or changed. Containers use the machine's network.
 """
 
 import resource
@@ -35,8 +35,8 @@ events_logger = "file"
 # no more than this machine's root may raise it to
 default_ulimits = ["nofile=1024:{files}", "nproc={processes}:{processes}"]
 """
-# A new root, since no user namespace can be made below a chroot; and cgroups of version 1 without the
-# second tree of a hybrid, which crun refuses.
+# A new root, since user namespaces do not work in a chroot; cgroups v1 without the hybrid v2 tree, which
+# crun refuses.
 SET_UP = r"""
 mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"
 cd "$2/root"
@@ -81,14 +81,14 @@ exec sleep infinity
 
 @dataclass(frozen=True)
 class PodmanHost:
-    """A running host; `home` is its /home, as this machine sees it."""
+    """A running host; `home` is the path of its /home on this machine."""
 
     release: str
     process: int
     home: Path
 
     def command(self, *words: str, user: bool, folder: str = "/home", **settings: str) -> list[str]:
-        """Return what this machine runs to have a command run there: as the ordinary user, or as root."""
+        """Return the command that runs another one on the host, as the ordinary user or as root."""
         uid = UID if user else 0
         environment = {
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
@@ -105,15 +105,15 @@ class PodmanHost:
         ]
 
     def run(self, *words: str, user: bool, **options: str) -> subprocess.CompletedProcess[str]:
-        """Run a command there, as `command` says, and wait for it."""
+        """Run a command on the host, see `command`, and wait for it."""
         command = self.command(*words, user=user, **options)
         return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
 
 
 def fetch(release: str) -> Path:
-    """Return the root file system with a release's Podman; make it where the cache does not have it yet.
+    """Return the root file system with a release's Podman; make it if the cache does not have it.
 
-    Raises EngineError with mmdebstrap's own words.
+    Raises EngineError with mmdebstrap's message.
     """
     tree = cache() / f"podman-{release}"
     if tree.exists():
@@ -131,7 +131,7 @@ def fetch(release: str) -> Path:
 
 
 def expiry() -> str:
-    """Return what this machine's own apt is told about the age of package lists."""
+    """Return this machine's apt setting for the age of package lists."""
     done = subprocess.run(
         ["apt-config", "dump", "Acquire::Check-Valid-Until"], capture_output=True, text=True, check=False
     )
@@ -140,7 +140,7 @@ def expiry() -> str:
 
 @contextmanager
 def podman_host(release: str) -> Iterator[PodmanHost]:
-    """Lend a host with the Podman of a Debian release, and GPUs by CDI. Raises EngineError."""
+    """Start a host with a Debian release's Podman and GPUs by CDI, for a `with` block. Raises EngineError."""
     engine.refuse_unless_debian_and_root("Podman's tests start a host of their own: ")
     with locked():
         tree = fetch(release)
@@ -156,7 +156,7 @@ def podman_host(release: str) -> Iterator[PodmanHost]:
         )
     )
     cdi.write_spec(folder / "upper/etc/cdi")
-    if CERTIFICATES.exists():  # this machine's, so that what is downloaded there is trusted as it is here
+    if CERTIFICATES.exists():  # this machine's, for downloads on the host
         (folder / "upper" / CERTIFICATES.relative_to("/").parent).mkdir(parents=True)
         shutil.copy(CERTIFICATES, folder / "upper" / CERTIFICATES.relative_to("/"))
     command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation=private"]
@@ -175,14 +175,14 @@ def podman_host(release: str) -> Iterator[PodmanHost]:
         yield PodmanHost(release, inner(holder.pid), folder / "home")
     finally:
         holder.send_signal(signal.SIGTERM)
-        kill_with_descendants([holder.pid])  # and with the namespace's first process all others
+        kill_with_descendants([holder.pid])  # ends all processes of the namespace
         holder.wait()
         unmount(folder)
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def inner(holder: int) -> int:
-    """Return the first process of the namespace, once everything is mounted there; 0 before."""
+    """Return the first process of the namespace once everything is mounted, else 0."""
     try:
         [child] = Path(f"/proc/{holder}/task/{holder}/children").read_text().split()
         return int(child) if Path(f"/proc/{child}/root/run/up").exists() else 0

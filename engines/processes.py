@@ -1,4 +1,4 @@
-"""What runs and what is mounted on this Linux machine, as /proc tells it."""
+"""Read processes and mounts of this Linux machine from /proc, end and unmount them."""
 
 import contextlib
 import os
@@ -9,15 +9,15 @@ from pathlib import Path
 
 
 def command_lines() -> Iterator[tuple[int, list[str]]]:
-    """Yield the id and the arguments of each process; a dead one that was not reaped has none."""
+    """Yield the id and the arguments of each process; a zombie has none."""
     for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it ended in the meantime
+        with contextlib.suppress(OSError):  # it has ended
             words = (process / "cmdline").read_text(errors="replace").split("\0")
             yield int(process.name), words
 
 
 def kill_with_descendants(pids: Collection[int]) -> None:
-    """Kill processes and all that they started: a container's are children of its shim."""
+    """Kill processes and their descendants: those of a container are children of its shim."""
     parents = {}
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -40,7 +40,7 @@ def unmount(folder: Path) -> None:
 
 
 def packet_size() -> str:
-    """Return the MTU of the interface with the default route; larger packets would get lost."""
+    """Return the MTU of the interface with the default route; larger packets are lost."""
     for line in Path("/proc/net/route").read_text().splitlines()[1:]:
         interface, destination = line.split()[:2]
         if destination == "00000000":

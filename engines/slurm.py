@@ -1,7 +1,7 @@
-"""A Slurm cluster of one node with Apptainer and Charliecloud, from Debian's sid: nothing is installed.
+"""Run a Slurm cluster of one node with Apptainer and Charliecloud from Debian's sid.
 
-Its root file system is made once and never written: each cluster has an overlay of its own. It runs in
-namespaces of its own, and its only network is a loopback that nobody else reaches.
+Nothing is installed: its root file system is made once, and each cluster writes to its own overlay. It runs
+in its own namespaces, and its only network is its own loopback.
 """
 
 import os
@@ -23,10 +23,10 @@ LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*")
 UID, HOME = 4321, "/home/user"
 GPUS = 4
 START_SECONDS = 30
-# As many as a job of docs/slurm.md asks for, whatever this machine has.
+# As many as a job of docs/slurm.md requests, whatever this machine has.
 CPUS, MEMORY_MIB = 16, 64_000
 
-# The GPUs are /dev/null under their names: enough for Slurm to count them and to hand them out.
+# The GPUs are /dev/null: enough for Slurm to count and allocate them.
 CONFIG = f"""\
 ClusterName=capy
 SlurmctldHost=localhost(127.0.0.1)
@@ -56,8 +56,8 @@ FILES = {
     "etc/hosts": "127.0.0.1 localhost\n",
     "etc/hostname": "localhost\n",
 }
-# In namespaces of its own; $1 is the base, $2 the folder of the overlay, $3 the user's HOME.
-# `pivot_root`, since nobody may make a user namespace in a chroot, and Apptainer does.
+# Runs in its own namespaces; $1 is the base, $2 the folder of the overlay, $3 the user's HOME.
+# `pivot_root`, since Apptainer's user namespaces do not work in a chroot.
 INIT = f"""
 mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"
 cd "$2/root"
@@ -90,7 +90,7 @@ exec slurmd -D
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster that is up: its first process, and the user's home folder as seen from outside."""
+    """A running cluster: its first process, and the path of the user's home on this machine."""
 
     pid: int
     home: Path
@@ -106,7 +106,7 @@ class Cluster:
         )
 
     def enter(self) -> list[str]:
-        """Return how root starts a command of the user's in the cluster's namespaces."""
+        """Return the command with which root runs a command of the user in the cluster."""
         spaces = [f"--{name}" for name in ("mount", "uts", "ipc", "net", "pid", "root")]
         ids = [f"--reuid={UID}", f"--regid={UID}", "--clear-groups"]
         return ["nsenter", f"--target={self.pid}", *spaces, f"--wdns={HOME}", "setpriv", *ids, "--"]
@@ -114,7 +114,7 @@ class Cluster:
 
 @contextmanager
 def slurm_cluster() -> Iterator[Cluster]:
-    """Lend a cluster whose user 4321 has an empty home folder. Raises EngineError where none starts."""
+    """Start a cluster for a `with` block; its user 4321 has an empty home folder. Raises EngineError."""
     engine.refuse_unless_debian_and_root()
     with locked():
         base = root_file_system()
@@ -135,13 +135,13 @@ def slurm_cluster() -> Iterator[Cluster]:
         finally:
             process.kill()
             process.wait()
-            time.sleep(0.5)  # the mounts go with the last process of the namespace
+            time.sleep(0.5)  # the mounts end with the last process of the namespace
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def wait_for_node(process: subprocess.Popen, folder: Path) -> Cluster:
-    """Return the cluster when its node takes jobs. Raises EngineError with the last line of its log."""
+    """Return the cluster when its node accepts jobs. Raises EngineError with the end of its log."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
 
     def idle() -> bool:
@@ -167,7 +167,7 @@ def root_file_system() -> Path:
     environment = debian.fetch().server()
     with workshop() as folder:
         command = ["mmdebstrap", "--mode=root", "--variant=minbase", f"--include={','.join(PACKAGES)}"]
-        # a mirror may lag behind; the signature counts all the same
+        # a mirror may be outdated; the signature is checked all the same
         command += [f"--keyring={debian.KEYRING}", '--aptopt=Acquire::Check-Valid-Until "false"']
         command += [f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT]
         command += ["sid", folder / "root", debian.archive()]
@@ -179,7 +179,7 @@ def root_file_system() -> Path:
 
 
 def furnish(root: Path) -> None:
-    """Give a root file system Slurm's configuration and the user."""
+    """Write Slurm's configuration and the user into a root file system."""
     for name, text in FILES.items():
         (root / name).write_text(text)
     key = root / "etc/slurm/slurm.key"

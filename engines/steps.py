@@ -1,4 +1,4 @@
-"""What these tools share: one error, one voice, one waiting line, one cache folder, one lock."""
+"""Share one error, progress lines, a cache folder and a lock between these tools."""
 
 import fcntl
 import os
@@ -14,15 +14,15 @@ from pathlib import Path
 
 from engines.processes import command_lines, kill_with_descendants, unmount
 
-RUN = Path("/run/capy-template")  # short: the path of a Unix socket may have 108 bytes at most
+RUN = Path("/run/capy-template")  # short: the path of a Unix socket has at most 108 bytes
 
 
 class EngineError(Exception):
-    """Something that the reader can mend; the message is one line: what is wrong, what to do."""
+    """An error that the user can fix; the message is one line: what is wrong, what to do."""
 
 
 def say(text: str) -> None:
-    """Print one line of progress on stderr; stdout belongs to results."""
+    """Print a line of progress to stderr; stdout is for results."""
     print(f"engine: {text}", file=sys.stderr, flush=True)
 
 
@@ -35,10 +35,9 @@ def cache() -> Path:
 
 
 def wait_until(done: Callable[[], bool], text: str, limit: float = float("inf")) -> bool:
-    """Wait for `done()`, with a visible line that counts the seconds.
+    """Wait for `done()` and print the seconds; return False after `limit` seconds.
 
     A terminal gets one line that is rewritten, a log gets a new line every ten seconds.
-    Returns False when `limit` seconds were not enough.
     """
     begin, shown = time.monotonic(), -1
     terminal = sys.stderr.isatty()
@@ -65,9 +64,9 @@ def run(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
 ) -> None:
-    """Run a command that may take long, with the waiting line.
+    """Run a long command and print the seconds.
 
-    Raises EngineError with the line of its output that tells most.
+    Raises EngineError with the error line of its output.
     """
     with tempfile.TemporaryFile("w+", errors="replace") as output:
         process = subprocess.Popen(
@@ -76,7 +75,7 @@ def run(
         try:
             wait_until(lambda: process.poll() is not None, text)
         finally:
-            process.terminate()  # where the wait was interrupted
+            process.terminate()  # if the wait was interrupted
             process.wait()
         output.seek(0)
         printed = output.read()
@@ -85,7 +84,7 @@ def run(
 
 
 def telling_line(printed: str) -> str:
-    """Return the first line that calls itself an error, else the last line that says anything."""
+    """Return the first line with "error", else the last line that is not empty."""
     lines = [line.strip() for line in printed.splitlines() if line.strip()]
     errors = [line for line in lines if re.search(r"^E:|^(docker: )?Error|No space left", line)]
     return (errors or lines[-1:] or [""])[0]
@@ -93,9 +92,9 @@ def telling_line(printed: str) -> str:
 
 @contextmanager
 def locked() -> Iterator[None]:
-    """Hold the lock of all private engines, so that two `up` at once do not race.
+    """Hold the lock of all private engines, against two `up` at the same time.
 
-    Raises EngineError for who is not root.
+    Raises EngineError without root.
     """
     try:
         RUN.mkdir(exist_ok=True)
@@ -113,9 +112,9 @@ def locked() -> Iterator[None]:
 
 @contextmanager
 def workshop() -> Iterator[Path]:
-    """Lend a folder in the cache for something that is moved out of it when it is whole.
+    """Yield a cache folder for something that is moved out of it when it is complete.
 
-    The caller holds the lock, so what else lies there is from an interrupted run and is removed.
+    The caller holds the lock, so other files there are from an interrupted run and are removed.
     """
     for leftover in cache().glob("unfinished-*"):
         clear(leftover)
@@ -127,7 +126,7 @@ def workshop() -> Iterator[Path]:
 
 
 def clear(folder: Path) -> None:
-    """Remove a folder, and first what may still work there: a killed mmdebstrap leaves mounts."""
+    """Remove a folder, and first processes and mounts in it, which a killed mmdebstrap leaves."""
     begin = str(folder)
     kill_with_descendants(
         [pid for pid, words in command_lines() if any(word.startswith(begin) for word in words)]

@@ -1,4 +1,4 @@
-"""After the files are written: drop empty folders, write .env, print the next steps."""
+"""Remove empty folders, write .env and print the next steps, after cookiecutter wrote the files."""
 
 import os
 import shutil
@@ -8,7 +8,7 @@ from pathlib import Path
 
 project = Path.cwd()
 
-# cookiecutter cannot leave out a folder, only its files. rmdir never takes one that holds anything.
+# cookiecutter can leave out files, but not their folders. rmdir only removes empty ones.
 for folder in (
     *(".github/workflows", ".github", "docker/with-index", "models", "docs"),
     *("kubernetes/base", "kubernetes/overlays/rayjob", "kubernetes/overlays", "kubernetes"),
@@ -16,9 +16,8 @@ for folder in (
     if (project / folder).is_dir() and not any((project / folder).iterdir()):
         (project / folder).rmdir()
 
-# In a temporary folder it is cruft that compares two versions: what .env has of a folder and of its machine
-# would be differences between them. A project without .env works, too (on a GPU): an error here stops
-# nothing else.
+# cruft generates into temporary folders to compare two versions: settings of the folder would differ there.
+# A project works without .env, too (on a GPU), so errors here are ignored.
 is_temporary = project.resolve().is_relative_to(Path(tempfile.gettempdir()).resolve())
 left_out = dict.fromkeys(("CHECKOUT", "BUILD_CACHE", "TZ", "GIT_REPOSITORY"), "")
 settings = {**os.environ, **left_out} if is_temporary else None
@@ -26,9 +25,9 @@ if shutil.which("sh"):
     try:
         subprocess.run(["sh", "docker/write-env.sh"], env=settings, timeout=30)
     except subprocess.TimeoutExpired:
-        print("The Docker Engine gave no answer in 30 s; later: sh docker/write-env.sh")
+        print("The Docker Engine gave no answer in 30 s. Start it, then run: sh docker/write-env.sh")
 
-# Without .env, or where no engine answered, a build is for a GPU.
+# Without .env, or if no engine answered, a build is for a GPU.
 settings = project / ".env"
 on_cpu = settings.is_file() and "ACCELERATOR=cpu" in settings.read_text().splitlines()
 gpu, cpu = (

@@ -1,7 +1,7 @@
 {% if cookiecutter.__exports %}
-"""Learns to read digits, and exports that: python script.py [--epochs N] [--output DIR]"""
+"""Train a digit classifier and export it: python script.py [--epochs N] [--output DIR]"""
 {% else %}
-"""Learns to read handwritten digits: python script.py [--epochs N] [--output DIR]"""
+"""Train a classifier of handwritten digits: python script.py [--epochs N] [--output DIR]"""
 {% endif %}
 
 import argparse
@@ -32,7 +32,7 @@ def main() -> None:
         sys.exit(f"script.py: {error}")
     except KeyboardInterrupt:
         code = stopping.exit_code()
-        print(f"script.py: stopped; {what_is_saved(args.output)}", file=sys.stderr)
+        print(f"script.py: stopped; {saved_state(args.output)}", file=sys.stderr)
         sys.exit(code)
 
 
@@ -68,13 +68,17 @@ def run(epochs: int, output: Path) -> None:
 
 def parse_arguments() -> argparse.Namespace:
 {% if cookiecutter.__exports %}
-    parser = argparse.ArgumentParser(description="Learns to read digits, and exports that.")
+    parser = argparse.ArgumentParser(description="Train a digit classifier and export it as ONNX.")
 {% else %}
-    parser = argparse.ArgumentParser(description="Learns to read handwritten digits.")
+    parser = argparse.ArgumentParser(description="Train a classifier of handwritten digits.")
 {% endif %}
-    parser.add_argument("--epochs", metavar="N", type=at_least_one, default=20, help="default: 20")
-    parser.add_argument("--output", metavar="DIR", type=Path, help="default: outputs")
-    # Not the current folder's: the script works from everywhere.
+    parser.add_argument(
+        "--epochs", metavar="N", type=at_least_one, default=20, help="epochs to train (default: 20)"
+    )
+    parser.add_argument(
+        "--output", metavar="DIR", type=Path, help="result folder (default: outputs)"
+    )
+    # Relative to this file, so that the script works from any folder.
     parser.set_defaults(output=HERE / "outputs")
     args = parser.parse_args()
     args.output = short(args.output)
@@ -83,19 +87,19 @@ def parse_arguments() -> argparse.Namespace:
 
 def at_least_one(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a number from 1 on")
+        raise argparse.ArgumentTypeError(f"{text} is not a number of 1 or more")
     return int(text)
 
 
-def what_is_saved(output: Path) -> str:
+def saved_state(output: Path) -> str:
     weights = output / "digits.pt"
     if not weights.exists():
-        return "nothing is saved yet, the same command begins again"
-    return f"every finished epoch is in {weights}, the same command goes on from there"
+        return "nothing was saved yet; the same command starts again"
+    return f"all finished epochs are in {weights}; the same command continues from there"
 
 
 def short(path: Path) -> Path:
-    """Return `path` as seen from the current folder, if it lies below."""
+    """Return `path` relative to the current folder if it is inside it."""
     path = path.absolute()
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 

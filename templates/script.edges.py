@@ -1,4 +1,4 @@
-"""Draws the edges of a picture: python script.py [IMAGE] [--model PATH] [--output PATH]"""
+"""Draw the edges of a picture: python script.py [IMAGE] [--model PATH] [--output PATH]"""
 
 import argparse
 import statistics
@@ -24,7 +24,7 @@ def main() -> None:
         session = edges.open_session(args.model)
         result, milliseconds = measure(lambda: edges.detect_edges(session, image))
         write_picture(output, edges.overlay(image, result))
-    except OSError as error:  # a full disk comes without a file name
+    except OSError as error:  # for a full disk, filename is None
         sys.exit(f"script.py: {error.filename or output}: {error.strerror}")
     except ValueError as error:
         sys.exit(f"script.py: {error}")
@@ -37,11 +37,17 @@ def main() -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Draws the edges of a picture.")
-    parser.add_argument("image", metavar="IMAGE", nargs="?", type=Path, help="default: example.png")
-    parser.add_argument("--model", metavar="PATH", type=Path, help="default: models/edges.onnx")
-    parser.add_argument("--output", metavar="PATH", type=Path, help="outputs/IMAGE-edges.png")
-    # Not the current folder's: the script works from everywhere.
+    parser = argparse.ArgumentParser(description="Draw the edges of a picture.")
+    parser.add_argument(
+        "image", metavar="IMAGE", nargs="?", type=Path, help="picture (default: example.png)"
+    )
+    parser.add_argument(
+        "--model", metavar="PATH", type=Path, help="ONNX model (default: models/edges.onnx)"
+    )
+    parser.add_argument(
+        "--output", metavar="PATH", type=Path, help="result (default: outputs/IMAGE-edges.png)"
+    )
+    # Relative to this file, so that the script works from any folder.
     parser.set_defaults(image=HERE / "example.png", model=HERE / "models/edges.onnx")
     return parser.parse_args()
 
@@ -49,7 +55,7 @@ def parse_arguments() -> argparse.Namespace:
 def read_picture(path: Path) -> np.ndarray:
     """Return any picture as uint8 [height, width, 3], BGR. Raises OSError or ValueError."""
     data = np.frombuffer(path.read_bytes(), np.uint8)
-    with edges.native_stderr_muted():  # libpng and others would add lines of their own
+    with edges.native_stderr_muted():  # libpng and others print their own lines
         image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     if image is None:
         raise ValueError(f"{path} is not a picture that OpenCV can read")
@@ -57,7 +63,7 @@ def read_picture(path: Path) -> np.ndarray:
 
 
 def measure(run: Callable[[], np.ndarray]) -> tuple[np.ndarray, list[float]]:
-    """Return what `run` returns, and how many milliseconds each of its runs took."""
+    """Call `run` several times; return its result, and the milliseconds of each call."""
     milliseconds = []
     for _ in range(1 + RUNS):
         start = time.perf_counter()
@@ -67,18 +73,18 @@ def measure(run: Callable[[], np.ndarray]) -> tuple[np.ndarray, list[float]]:
 
 
 def write_picture(path: Path, image: np.ndarray) -> None:
-    """Write `image` in the format that the suffix names. Raises OSError or ValueError."""
-    # cv2.imwrite would only return False, and not say why.
+    """Write `image` in the format of the suffix. Raises OSError or ValueError."""
+    # cv2.imwrite would return False without a reason.
     try:
         _, data = cv2.imencode(path.suffix, image)
     except cv2.error:
-        raise ValueError(f"{path}: OpenCV writes no such format, try .png") from None
+        raise ValueError(f"{path}: OpenCV cannot write this format, try .png") from None
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
 
 
 def short(path: Path) -> Path:
-    """Return `path` as seen from the current folder, if it lies below."""
+    """Return `path` relative to the current folder if it is inside it."""
     path = path.absolute()
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
@@ -87,4 +93,4 @@ if __name__ == "__main__":
     try:
         main()
     except KeyboardInterrupt:
-        sys.exit(130)  # 128 + SIGINT, as a shell would say
+        sys.exit(130)  # 128 + SIGINT

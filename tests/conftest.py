@@ -1,4 +1,4 @@
-"""What every tier shares: `bake` turns answers into a project, as cookiecutter would for a user."""
+"""Share fixtures between all tests: `bake` generates a project from answers, as cookiecutter does."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from cookiecutter.cli import main as command_line
 from cookiecutter.main import cookiecutter
 from packaging.requirements import Requirement
 
-# Their fixtures are for every tier with Docker.
+# Fixtures for all tests with Docker.
 pytest_plugins = [
     "tests.support.c_packages",
     "tests.support.workers",
@@ -33,7 +33,7 @@ pytest_plugins = [
 ]
 
 TEMPLATE = Path(__file__).resolve().parent.parent
-# Compose's own tags, which say how compose.guarded.yaml differs from compose.yaml.
+# Compose's own YAML tags.
 for tag in ("!override", "!reset"):
     yaml.SafeLoader.add_constructor(
         tag,
@@ -47,7 +47,7 @@ for tag in ("!override", "!reset"):
 
 @dataclass(frozen=True)
 class BakedProject:
-    """A generated project, with the verbs that tests need."""
+    """A generated project, with methods for tests."""
 
     path: Path
 
@@ -56,11 +56,11 @@ class BakedProject:
         return {path.relative_to(self.path).as_posix() for path in self.path.rglob("*") if not path.is_dir()}
 
     def read(self, name: str) -> str:
-        """Return the text of the file `name`, its line ends as they are."""
+        """Return the text of the file `name`, with its line ends."""
         return (self.path / name).read_bytes().decode()
 
     def requirements(self) -> set[Requirement]:
-        """Return every package that pyproject.toml names, for whatever it is needed."""
+        """Return every package in pyproject.toml."""
         data = tomllib.loads(self.read("pyproject.toml"))
         lists = [
             data["project"]["dependencies"],
@@ -83,7 +83,7 @@ class BakedProject:
 
 @pytest.fixture(scope="session", autouse=True)
 def cookiecutter_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Nobody's own defaults reach a test, and nothing that cookiecutter leaves behind reaches them."""
+    """Use separate cookiecutter settings: the user's own neither affect the tests nor are changed."""
     with pytest.MonkeyPatch.context() as patch:
         use_cookiecutter_settings_of(tmp_path_factory.mktemp("cookiecutter"), patch)
         # it never deletes the rendered hooks
@@ -95,7 +95,7 @@ def cookiecutter_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture(scope="session", autouse=True)
 def templates_are_compiled_once() -> Iterator[None]:
-    """Jinja keeps what it compiled for the next project: compiling takes four fifths of a generation."""
+    """Cache Jinja's compiled templates: compiling takes four fifths of a generation."""
     compiled: dict[tuple, object] = {}
     really = jinja2.Environment.compile
 
@@ -120,7 +120,7 @@ def use_cookiecutter_settings_of(folder: Path, patch: pytest.MonkeyPatch) -> Non
 
 @pytest.fixture
 def bake(tmp_path: Path) -> Callable[..., BakedProject]:
-    """bake(**answers): a project made with these answers, the defaults for the rest."""
+    """Return bake(**answers), which generates a project with these answers and default ones."""
 
     def make(**answers: str | bool) -> BakedProject:
         return generate(tmp_path, **answers)
@@ -139,9 +139,9 @@ def generate(folder: Path, **answers: str | bool) -> BakedProject:
 def run_cookiecutter(
     folder: Path, *arguments: str, typed: str | None = None, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command that a user types, in `folder`; `environment` adds to this process's own.
+    """Run cookiecutter as a user does, in `folder`; `environment` adds to this process's own.
 
-    `typed` answers its questions; without it, none is asked.
+    `typed` answers its questions; without it, cookiecutter asks none.
     """
     quiet = ["--no-input"] if typed is None else []
     return subprocess.run(
@@ -155,9 +155,9 @@ def run_cookiecutter(
 
 
 def run_cookiecutter_here(folder: Path, option: str, *answers: str) -> subprocess.CompletedProcess[str]:
-    """Run the same command in this process, with click's own runner: a start of Python takes 0.3 s.
+    """Run cookiecutter in this process, with click's runner: a start of Python takes 0.3 s.
 
-    What a hook prints is not in the output. An error that nobody expects is, with its traceback.
+    The output has no output of hooks, but the traceback of an unexpected error.
     """
     before = dict(sys.modules)
     with contextlib.chdir(folder):

@@ -1,1 +1,1 @@
-"""What a maintainer runs by name: the demo, the pictures of the README, the model of the example."""
+"""Tools for maintainers: the demo, the README's picture, the example's model, checks."""

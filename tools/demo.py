@@ -1,8 +1,8 @@
-"""The main job, start to end: a project is generated, its image built, its script run.
+"""Generate a project, build its image and run its script.
 
     python -m tools.demo
 
-The project stays in demo/ to be looked at; one that is there already is used as it is.
+The project stays in demo/; an existing one is used again.
 """
 
 import os
@@ -23,7 +23,7 @@ PICTURE = PROJECT / "outputs" / "example-edges.png"
 
 
 def demo() -> int:
-    """Run the demonstration and return its exit code. Raises EngineError: one line on what failed."""
+    """Run the demo and return its exit code. Raises EngineError with one line on what failed."""
     engine = find_or_start()
     say(f"using {engine.description}")
     environment = {
@@ -35,7 +35,7 @@ def demo() -> int:
         environment.setdefault("CA_BUNDLE", bundle)
 
     if PROJECT.exists():
-        say(f"{shown(PROJECT)} is there already and used as it is; remove it to start afresh")
+        say(f"{shown(PROJECT)} exists and is used again; remove it to start from scratch")
     else:
         PROJECT.parent.mkdir(exist_ok=True)
         cookiecutter = [
@@ -64,7 +64,7 @@ def demo() -> int:
 
 
 def base_settings(engine: Engine, environment: dict[str, str]) -> dict[str, str]:
-    """Return BASE_IMAGE where the base that compose names cannot be had and a stand-in was made."""
+    """Return BASE_IMAGE if the project's base image is not available and a stand-in was made."""
     config = subprocess.run(
         ["docker", "compose", "config"],
         cwd=PROJECT,
@@ -88,14 +88,14 @@ def show(
     environment: dict[str, str],
     settings: dict[str, str] | None = None,
 ) -> None:
-    """Print a command and run it in `folder`. Raises CalledProcessError when it fails."""
+    """Print a command and run it in `folder`. Raises CalledProcessError if it fails."""
     words = [f"{name}={value}" for name, value in (settings or {}).items()] + command
     print(f"\n{shown(folder)}$ {shlex.join(words)}", flush=True)
     subprocess.run(command, cwd=folder, env=environment, check=True)
 
 
 def shown(path: Path) -> str:
-    """Return a path as a reader in the template's folder would type it."""
+    """Return a path relative to the template's folder."""
     return str(path.relative_to(TEMPLATE))
 
 

@@ -1,4 +1,4 @@
-"""Install what requirements.lock pins into this Python's environment, by the uv that is pinned there."""
+"""Install the packages of requirements.lock into this Python's environment, with the pinned uv."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 LOCK = Path("requirements.lock")
 PIP = [sys.executable, "-m", "pip"]
-# uv reads its own variables and none of pip's settings; with hashes, any of the indexes may serve a package
+# uv reads none of pip's settings; with hashes, any index may provide a package
 UV_VARIABLES = {
     "index-url": "UV_DEFAULT_INDEX",
     "extra-index-url": "UV_INDEX",
@@ -49,7 +49,7 @@ def pin(name: str, lock: str) -> str:
 
 
 def uv_environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """Return this process's environment and, where it does not say otherwise, pip's settings for uv."""
+    """Return this process's environment with pip's settings for uv, where uv's own are not set."""
     found = {}
     for name, variable in UV_VARIABLES.items():
         if name in settings:
@@ -58,7 +58,7 @@ def uv_environment(settings: Mapping[str, str]) -> dict[str, str]:
 
 
 def pip_settings() -> Mapping[str, str]:
-    """Return what pip was told in its files and its environment: `{"index-url": …}`; the environment wins."""
+    """Return pip's settings from its files and environment, as `{"index-url": …}`; the environment wins."""
     listed = subprocess.run([*PIP, "config", "list"], capture_output=True, text=True).stdout
     found = re.findall(r"^(:env:|global|install)\.([a-z-]+)=(.+)$", listed, re.MULTILINE)
     ordered = sorted(found, key=lambda setting: ("global", "install", ":env:").index(setting[0]))

@@ -1,9 +1,9 @@
-"""Make what the template's example needs: a small model and a picture to try it on.
+"""Make the files of the template's example: a small model and a picture.
 
     pip install numpy onnx opencv-python-headless
     python tools/make_example.py
 
-Both are committed, so that a new project works offline at once. Nothing here is random: the same
+Both are committed, so that a new project works offline. The result is reproducible: the same
 versions of the three packages write the same bytes.
 """
 

@@ -2,7 +2,7 @@
 
     python -m tools.pictures
 
-It generates a project, builds it where an engine answers, and records what a user would see.
+It generates a project, builds it if an engine answers, and records the terminal output.
 """
 
 import io
@@ -24,14 +24,14 @@ from engines.steps import run, say
 from tools.demo import TEMPLATE
 
 BASE = "ubuntu:24.04"
-OWNER = 1000  # of the recorded project, where root records: that outputs have its owner is to be seen
+OWNER = 1000  # owner of the recorded project if root records: the picture shows that outputs have it
 ANSWERS = "\n" * 20  # Enter at each question
-# rich's own format would fetch its fonts from another host while somebody reads
+# rich's own format would load fonts from another host
 FORMAT = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
 
 
 def main() -> int:
-    """Write the picture and return 0. Raises EngineError: one line on what failed."""
+    """Write the picture and return 0. Raises EngineError with one line on what failed."""
     engine = find_or_start()
     environment = {**os.environ, **engine.env}
     if bundle := os.environ.get("SSL_CERT_FILE"):
@@ -45,7 +45,7 @@ def main() -> int:
 
 
 class Recorder:
-    """A project in a scratch folder, and what its commands said."""
+    """A project in a temporary folder, and the output of its commands."""
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         """Take a folder for the project and the environment of its commands."""
@@ -77,7 +77,7 @@ class Recorder:
         subprocess.run(["docker", "compose", "down"], capture_output=True, **environment)
 
     def output(self, command: list[str], folder: Path, typed: str = "") -> str:
-        """Return what a command says on stdout. Raises CalledProcessError where it fails."""
+        """Return the stdout of a command. Raises CalledProcessError if it fails."""
         done = subprocess.run(
             command,
             cwd=folder,
@@ -90,7 +90,7 @@ class Recorder:
         return done.stdout
 
     def save(self, console: Console, name: str, title: str) -> None:
-        """Write a picture, the same one for the same run."""
+        """Write a picture; the same run gives the same file."""
         path = TEMPLATE / "docs" / name
         svg = console.export_svg(title=title, code_format=FORMAT, unique_id=path.stem)
         path.write_text("\n".join(line.rstrip() for line in svg.splitlines()) + "\n")
@@ -98,12 +98,12 @@ class Recorder:
 
 
 def prompt(place: str, command: str) -> Text:
-    """Return a line as somebody types it."""
+    """Return a prompt with a typed command."""
     return Text.assemble((f"{place} $ ", "bold green"), (command, "bold"))
 
 
 def answered(output: str) -> str:
-    """Return cookiecutter's questions a line each, as on a terminal where Enter was pressed."""
+    """Return cookiecutter's questions, one a line, as on a terminal after Enter."""
     return re.sub(r"(?<=[)\]:]): (?= *\[\d+/)|: (?=  \[\d+/)", ":\n", output).strip()
 
 

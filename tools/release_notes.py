@@ -1,4 +1,4 @@
-"""Print what CHANGELOG.md says about one version: `python3 tools/release_notes.py 0.2.0`."""
+"""Print the section of CHANGELOG.md for one version: `python3 tools/release_notes.py 0.2.0`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ CHANGELOG = Path(__file__).resolve().parents[1] / "CHANGELOG.md"
 
 
 def section(changelog: str, version: str) -> str:
-    """Return the text below the heading `## VERSION`. Raises ValueError: there is none."""
+    """Return the text below the heading `## VERSION`. Raises ValueError if there is none."""
     for part in f"\n{changelog}".split("\n## ")[1:]:
         heading, _, text = part.partition("\n")
         if heading.strip() == version and text.strip():

@@ -1,5 +1,5 @@
 #!/bin/bash
-# What the guide's entrypoint does, in behaviour, with its FAQ's answer to "Permission denied".
+# Behaves as the guide's entrypoint, with its FAQ's answer to "Permission denied".
 if [ -n "${USER_ID:-}" ] && [ -n "${GROUP_ID:-}" ]; then
     groupadd --gid "$GROUP_ID" --non-unique usergroup
     useradd --shell /bin/bash --uid "$USER_ID" --gid "$GROUP_ID" --non-unique --comment '' --create-home user

@@ -1,4 +1,4 @@
-# What the guide's inference image does, in behaviour: system packages, then pip into the system's Python, as root.
+# Behaves as the guide's inference image: system packages, then pip into the system's Python, as root.
 # `make bench` builds it a second time with a SYSTEM_PACKAGES cut to what Python and the guide's `git clone` need.
 ARG BASE
 FROM ${BASE}
@@ -17,7 +17,7 @@ RUN apt-get update && apt-get upgrade --yes \
     && apt-get clean && rm -rf /var/lib/apt/lists/* \
     && ln -s /usr/bin/python3 /usr/bin/python
 
-# The secret and the argument are ours: without them nothing could be downloaded behind some proxies.
+# The secret and the argument are added for downloads behind some proxies.
 ARG PIP_INDEX_URL
 RUN --mount=type=secret,id=ca,target=/ca.pem \
     if [ -s /ca.pem ]; then export PIP_CERT=/ca.pem; fi \

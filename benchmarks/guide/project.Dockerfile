@@ -1,4 +1,4 @@
-# The guide's Dockerfile on top of it, in behaviour: a project's wheel, gosu, the entrypoint.
+# Behaves as the guide's Dockerfile on top of it: a project's wheel, gosu, the entrypoint.
 ARG INFERENCE
 FROM ${INFERENCE}
 

@@ -1,6 +1,6 @@
-"""VS Code's reference client, and ordinary users of the host who open projects with it.
+"""Provide VS Code's reference client, and ordinary users of the host who open projects with it.
 
-Where the tests run as root, these users are made and removed again; else it is whoever runs them.
+As root, the tests create and remove these users; else they use the current user.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from tests.support.engine import give_up
 
 CLI = Path(__file__).with_name("node_modules") / "@devcontainers/cli"
 GROUP = "capy-dev"
-# Where every user may go; pytest's own folders are closed to others.
+# Open to every user, unlike pytest's own folders.
 OPEN_FOLDER = tempfile.gettempdir()
-UID = 4242  # of the users for whom it does not matter; `app` has 1000 in the image
+UID = 4242  # of users whose uid does not matter; `app` has 1000 in the image
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class HostUser:
     gid: int
     groups: tuple[int, ...]
     home: Path
-    client: Path  # VS Code's, where this user may read it
+    client: Path  # a copy of VS Code's client that this user can read
     environment: dict[str, str]
 
     def run(self, *command: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -54,21 +54,21 @@ class HostUser:
         )
 
     def own(self, project: BakedProject) -> None:
-        """Give the user a project that somebody else made."""
+        """Make the user own a project."""
         if os.getuid() == 0:
             subprocess.run(["chown", "-R", f"{self.uid}:{self.gid}", str(project.path)], check=True)
 
 
 @dataclass(frozen=True)
 class DevContainer:
-    """The project as the client opened it."""
+    """A project that the client has opened."""
 
     user: HostUser
     project: BakedProject
     started: dict
 
     def execute(self, *command: str) -> str:
-        """Run a command in the dev container as VS Code's terminal would; return its output."""
+        """Run a command in the dev container as in VS Code's terminal, and return its output."""
         done = self.devcontainer("exec", *command)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout.strip()
@@ -88,7 +88,7 @@ def devcontainer(
 
 @contextmanager
 def opened(user: HostUser, project: BakedProject, *options: str) -> Iterator[DevContainer]:
-    """Give the project to its user and open it; its container and its volumes are removed again."""
+    """Make the user own the project and open it; remove its container and volumes at the end."""
     user.own(project)
     try:
         yield up(user, project, *options)
@@ -97,7 +97,7 @@ def opened(user: HostUser, project: BakedProject, *options: str) -> Iterator[Dev
 
 
 def close(project: BakedProject) -> None:
-    """Remove the dev container that the project has with its settings, and its volumes."""
+    """Remove the dev container of the project's settings, and its volumes."""
     files = ["--file", "compose.yaml", "--file", ".devcontainer/compose.yaml"]
     # the users have no CHECKOUT of the workers
     command = ["env", "--unset=CHECKOUT", "docker", "compose", *files]
@@ -105,7 +105,7 @@ def close(project: BakedProject) -> None:
 
 
 def up(user: HostUser, project: BakedProject, *options: str) -> DevContainer:
-    """Open the project, or open it again; the client must say that it could."""
+    """Open the project, or open it again, and check that the client succeeded."""
     done = devcontainer(user, project, "up", *options)
     assert done.returncode == 0, done.stdout + done.stderr
     return DevContainer(user, project, json.loads(done.stdout.splitlines()[-1]))
@@ -113,9 +113,9 @@ def up(user: HostUser, project: BakedProject, *options: str) -> DevContainer:
 
 @pytest.fixture(scope="session")
 def homes(engine: Engine, base, pytestconfig: pytest.Config) -> Iterator[tuple[Path, dict[str, str]]]:
-    """A folder for the homes of users who may use the engine, and what their environment has for it.
+    """Yield a folder for the homes of users of the engine, and the variables for them.
 
-    Without the client: a failure where CI is set, else a skip.
+    Without the client, fails if CI is set, else skips.
     """
     if not (CLI / "devcontainer.js").exists() or not shutil.which("node"):
         give_up(pytestconfig, "NO CLIENT: it needs Node 20 or newer with npm, then `make test` installs it")
@@ -138,7 +138,7 @@ def homes(engine: Engine, base, pytestconfig: pytest.Config) -> Iterator[tuple[P
 
 @pytest.fixture(scope="session")
 def host_user(homes, engine: Engine, pytestconfig: pytest.Config) -> Iterator[Callable[[int], HostUser]]:
-    """host_user(uid): the ordinary user with this uid, made where the tests run as root."""
+    """Return host_user(uid): the ordinary user with this uid, created if the tests run as root."""
     folder, environment = homes
     made: dict[int, HostUser] = {}
 
@@ -161,7 +161,7 @@ def host_user(homes, engine: Engine, pytestconfig: pytest.Config) -> Iterator[Ca
 
 
 def make_user(uid: int, home: Path) -> pwd.struct_passwd:
-    """Make an ordinary user of this host, unless one has the uid."""
+    """Create an ordinary user of this host, unless one has the uid."""
     subprocess.run(["userdel", name_of(uid)], check=False, capture_output=True)  # of a run that was killed
     try:
         entry = pwd.getpwuid(uid)
@@ -174,7 +174,7 @@ def make_user(uid: int, home: Path) -> pwd.struct_passwd:
 
 
 def docker_settings(home: Path, owner: pwd.struct_passwd, lent: str | None) -> dict[str, str]:
-    """Give a user a folder of their own for what Docker's clients note, with the lent engine's plugins."""
+    """Make a folder for a user's Docker settings, with the plugins of the engine."""
     if lent is None:
         return {}
     settings = home / ".docker"
@@ -185,12 +185,12 @@ def docker_settings(home: Path, owner: pwd.struct_passwd, lent: str | None) -> d
 
 
 def name_of(uid: int) -> str:
-    """Return the name of a user whom the tests make."""
+    """Return the name of a user that the tests create."""
     return f"{GROUP}-{uid}"
 
 
 def groups_for(engine: Engine) -> tuple[int, ...]:
-    """Return the groups that a user of root's tests needs to use the engine."""
+    """Return the groups that a user needs to use the engine."""
     if os.getuid() != 0:
         return ()
     socket = Path((engine.host or "unix:///var/run/docker.sock").removeprefix("unix://"))
@@ -199,18 +199,18 @@ def groups_for(engine: Engine) -> tuple[int, ...]:
 
 @pytest.fixture(scope="session")
 def user(host_user) -> HostUser:
-    """The ordinary user of the tests for which any will do."""
+    """Return an ordinary user, for tests that work with any."""
     return host_user(UID)
 
 
-# What an owner adds to compose.project.yaml.
+# An owner's additions to compose.project.yaml.
 OWN_SETTING = "      OWN_SETTING: of the owner\n"
 OWN = '    volumes: ["./src:/own:ro"]\n    group_add: ["4321"]\n    ulimits: {nofile: 9000}\n'
 
 
 @pytest.fixture(scope="module")
 def dev(user: HostUser, request: pytest.FixtureRequest) -> Iterator[DevContainer]:
-    """A fresh clone (so without .env), opened by the client; one for each file of tests."""
+    """Yield a fresh clone (without .env), opened by the client; one for each file of tests."""
     project = clone(user.home / request.path.stem, "capy-dev")
     own = project.path / "compose.project.yaml"
     own.write_text(own.read_text().replace("    environment:\n", f"    environment:\n{OWN_SETTING}") + OWN)
@@ -219,7 +219,7 @@ def dev(user: HostUser, request: pytest.FixtureRequest) -> Iterator[DevContainer
 
 
 def clone(folder: Path, name: str, **answers: str | bool) -> BakedProject:
-    """Return a project as a clone has it: without .env."""
+    """Return a project without .env, as after a clone."""
     project = generate(folder, project=name, **answers)
     (project.path / ".env").unlink()
     return project

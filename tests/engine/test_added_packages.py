@@ -19,9 +19,9 @@ from tests.support.stand_ins import ON_THE_HOST
 from tests.support.workers import image_of
 
 UID = 4321
-# The guide's own package, older ones of its family, and one that asks for onnxruntime.
+# The guide's own package, older ones of its family, and one that requires onnxruntime.
 GUIDE = ("docaligner-docsaid", "capybara-docsaid<1", "pyturbojpeg<2", "magika")
-WROTE = "entrypoint: wrote uv.lock, the versions in this image; commit it, so that every machine has them"
+WROTE = "entrypoint: wrote uv.lock, the versions in this image; commit it, so that every machine uses them"
 # Names, versions and the hash of each file, from each RECORD; but the project's own, which has a time in it.
 RECORDS = """
 cd /opt/venv/lib/python3*/site-packages
@@ -60,9 +60,9 @@ def test_the_guide_s_own_package_is_added_and_built_and_starts_as_anybody(day_tw
     added = run(day_two, "uv", "add", *GUIDE)
 
     assert added.returncode == 0, added.stderr
-    assert "the packages agree" in added.stderr
+    assert "the packages are compatible" in added.stderr
     assert "capybara-docsaid 0.12.0 asks for" in added.stderr
-    assert "libturbojpeg0 in docker/apt-packages.txt" in added.stderr
+    assert "add libturbojpeg0 to docker/apt-packages.txt" in added.stderr
 
     packages = day_two.path / "docker/apt-packages.txt"
     packages.write_text(packages.read_text() + "libturbojpeg0\n")
@@ -146,7 +146,7 @@ def test_the_first_run_writes_the_lock_file_of_the_build_as_the_owner(day_two):
     assert (lock.stat().st_uid, lock.stat().st_gid) == (UID, UID)
     assert lock.read_text() == first.stdout
     assert lines == [
-        "entrypoint: wrote uv.lock, the versions in this image; commit it, so that every machine has them"
+        "entrypoint: wrote uv.lock, the versions in this image; commit it, so that every machine uses them"
     ]
 
     lock.write_text("mine")

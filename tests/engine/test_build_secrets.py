@@ -117,7 +117,7 @@ def test_an_installed_package_sees_no_secret_of_the_build(base, tmp_path, privat
 
 
 def test_a_private_package_that_must_be_built_is_named_first(base, tmp_path, private, public):
-    """Its build has the password at hand, so that it is somebody's decision."""
+    """Its build can read the password, so the user must allow it."""
     project = make(tmp_path, private.url, "in-house-source")
 
     refused = build(project, public)
@@ -129,7 +129,7 @@ def test_a_private_package_that_must_be_built_is_named_first(base, tmp_path, pri
     said = refused.stdout + refused.stderr
     assert refused.returncode != 0
     lines = [line.partition("sync: ")[2] for line in said.splitlines() if "sync: " in line]
-    assert any('no-binary-package = ["NAME"] under [tool.uv] in pyproject.toml' in line for line in lines), (
+    assert any('no-binary-package = ["NAME"] below [tool.uv] in pyproject.toml' in line for line in lines), (
         lines
     )
     assert built.returncode == 0, built.stderr

@@ -31,8 +31,8 @@ FAULTS = {
     "script.py": ("import os\n", "ruff check"),
     "docker/entrypoint.sh": ("rm $1\n", "shellcheck"),
     "docker/Dockerfile": ("RUN cd /tmp\n", "hadolint"),
-    "docker/accelerator-nvidia.yaml": ("service: {}\n", "schema of Compose"),
-    ".github/workflows/ci.yaml": ("job: {}\n", "schema of GitHub's workflows"),
+    "docker/accelerator-nvidia.yaml": ("service: {}\n", "Compose schema"),
+    ".github/workflows/ci.yaml": ("job: {}\n", "GitHub workflow schema"),
 }
 
 

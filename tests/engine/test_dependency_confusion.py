@@ -122,7 +122,7 @@ def test_no_command_beside_the_project_takes_the_public_one(base, tmp_path, publ
     newer = project.run(*run, "uv", "sync", "--upgrade-package", "in-house-package", **settings)
 
     assert "99.0" not in done.stdout + done.stderr.replace("==99.0", "")
-    assert done.stderr.count("this would take a public one: uv add") == len(AD_HOC), done.stderr
+    assert done.stderr.count("this would install a public one: uv add") == len(AD_HOC), done.stderr
     assert "in-house-package 1.0" in " ".join(done.stdout.split())
     assert newer.returncode == 0, newer.stderr  # what the line says to type
     report(pytestconfig, f"{len(AD_HOC)} ways of `uv pip`, `uv run` and `uv tool` to ask for it: refused")

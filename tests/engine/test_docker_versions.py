@@ -90,7 +90,7 @@ def running(request, pytestconfig, tmp_path_factory) -> Iterator[Running]:
 def environment_of(running: Running, client: dict[str, str]) -> dict[str, str]:
     """Return the environment of a user of the client."""
     settings = {"BASE_IMAGE": running.base, "CHECKOUT": CHECKOUT, "BUILD_CACHE": "capy-tests"}
-    own = ("ACCELERATOR", "CA_BUNDLE", "GPU_IDS", "USER_ID", "GROUP_ID")  # of whoever runs the tests
+    own = ("ACCELERATOR", "CA_BUNDLE", "GPU_IDS", "USER_ID", "GROUP_ID")  # of the user
     environment = {name: value for name, value in os.environ.items() if name not in own}
     return {**environment, **settings, **client, "DOCKER_HOST": running.engine.host}
 

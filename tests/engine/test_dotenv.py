@@ -89,5 +89,5 @@ def test_one_that_compose_would_change_is_refused_and_not_quoted(with_index, tmp
     with pytest.raises(with_index.Refusal) as refused:
         with_index.setting_in(dotenv, "PYPI_PASSWORD")
 
-    assert "can be read in two ways: write it in single quotes" in refused.value.args[1]
+    assert "can be read in two ways: put it in single quotes" in refused.value.args[1]
     assert text.partition("=")[2].strip("'\"") not in refused.value.args[1]

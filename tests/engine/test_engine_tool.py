@@ -146,7 +146,7 @@ def test_a_socket_that_another_program_holds_is_named_and_kept(daemon):
         other.bind(str(daemon.socket_file))
         other.listen()
 
-        with pytest.raises(EngineError, match=f"{daemon.socket_file} is held by another program"):
+        with pytest.raises(EngineError, match=f"{daemon.socket_file} is in use by another program"):
             engine.find_or_start()
 
     assert daemon.socket_file.exists()
@@ -219,7 +219,7 @@ def test_a_full_disk_is_said_before_the_download(debian_and_root, monkeypatch, t
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(debian, "NEEDED_BYTES", 10**18)
 
-    with pytest.raises(EngineError, match=r"needs 1000000000\.0 GB of free space: make room"):
+    with pytest.raises(EngineError, match=r"needs 1000000000\.0 GB of free space: free disk space"):
         debian.fetch()
 
 

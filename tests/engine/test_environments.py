@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import pytest
 from cookiecutter.exceptions import FailedHookException
 
-from capy_template.matrix import load, unserved
+from capy_template.matrix import load, unavailable
 from tests.conftest import TEMPLATE, BakedProject, generate
 from tests.support.engine import change_owner
 from tests.support.stand_ins import ON_THE_HOST, lock
@@ -23,7 +23,7 @@ from tests.support.workers import image_of, report
 
 MATRIX = load()
 PAIRS = list(itertools.product(MATRIX["lines"], MATRIX["environments"]))
-SERVED = [(line, environment) for line, environment in PAIRS if not unserved(MATRIX, environment, line)]
+SERVED = [(line, environment) for line, environment in PAIRS if not unavailable(MATRIX, environment, line)]
 DEFAULT = json.loads((TEMPLATE / "cookiecutter.json").read_text())["cuda"][0]
 # In `make test`, too. test_ray.py has `full` with Ray; `inference` is the default project of most files.
 BUILT = {(DEFAULT, environment) for environment in ("training", "training-ngc")}
@@ -53,7 +53,7 @@ def test_an_environment_of_a_line_is_generated_and_locked_or_refused(
 ):
     done = table.setdefault((line, environment), [])
     if (line, environment) not in SERVED:
-        with pytest.raises(FailedHookException, match="cannot be had"):
+        with pytest.raises(FailedHookException, match="is not available"):
             generate(tmp_path, environment=environment, cuda=line)
         assert not any(tmp_path.iterdir())
         done.append("refused")
@@ -198,9 +198,9 @@ def assert_a_stopped_training_goes_on(project: BakedProject, settings: dict[str,
     succeed(project, "docker", "rm", container)
 
     assert code == "130"
-    assert "goes on from there" in said.stderr
+    assert "continues from there" in said.stderr
     further = succeed(project, *RUN, "script.py", "--epochs", f"{last + 2}", **settings)
-    assert int(re.search(r"going on after epoch (\d+)", further)[1]) >= last >= 3
+    assert int(re.search(r"continuing after epoch (\d+)", further)[1]) >= last >= 3
 
 
 COMPILE = """

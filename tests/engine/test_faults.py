@@ -166,7 +166,7 @@ def test_a_full_cache_is_found_by_the_doctor_and_stops_no_script(mine, image, tm
         found = mine.run(*APP, "doctor", CACHE_DIR=str(cache))
 
         assert found.returncode == 1
-        assert "/cache" in found.stdout and "make room" in found.stdout, found.stdout
+        assert "/cache" in found.stdout and "free space on the disk" in found.stdout, found.stdout
         assert_it_works(mine, CACHE_DIR=str(cache))
 
 

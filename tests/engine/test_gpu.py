@@ -1,4 +1,4 @@
-"""The GPU path without a GPU: what the engine is asked for, and what happens where there is none."""
+"""Test the GPU path without a GPU: the requested devices, and the errors without one."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack

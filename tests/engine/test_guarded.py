@@ -126,7 +126,7 @@ def test_what_it_writes_to_outputs_is_the_owner_s(victim):
         *(
             pytest.param(
                 lambda outputs, leads=leads: outputs.symlink_to(leads),
-                "entrypoint: outputs is no folder of this project's own",
+                "entrypoint: outputs is a symlink, or no folder of this project",
                 id=f"a symlink to {leads}",
             )
             for leads in (".git/hooks", "/", "other/outputs")

@@ -69,7 +69,7 @@ def test_the_guide_s_package_from_a_private_index_saves_beside_itself(index, bas
         project.run("docker", "compose", "down", "--rmi", "local", ACCELERATOR="cpu")
 
     assert first.returncode == 0, first.stderr
-    assert "libturbojpeg0 in docker/apt-packages.txt" in first.stdout + first.stderr
+    assert "add libturbojpeg0 to docker/apt-packages.txt" in first.stdout + first.stderr
     assert added.returncode == 0, added.stderr
     assert built.returncode == 0, built.stdout + built.stderr
     assert str(UID) in saved.stdout.split(), saved.stderr

@@ -119,7 +119,7 @@ def probe(engine: Engine, image: str, code: Path, options: list[str], mount: str
 
 
 def owner_of(path: Path) -> str:
-    """Return uid:gid of a file of the host, empty where there is none."""
+    """Return uid:gid of a file on the host, "" if it does not exist."""
     return f"{path.stat().st_uid}:{path.stat().st_gid}" if path.exists() else ""
 
 

@@ -136,7 +136,7 @@ def test_a_url_that_changed_since_the_build_gets_no_login_and_is_named(built):
 
     assert done.returncode != 0
     assert (other.logins(), other.names()) == (set(), {"changed"})
-    line = f"it gets none: the image was built for {built.index.root}; docker compose build"
+    line = f"the image was built for {built.index.root}, so it gets no login: docker compose build"
     assert line in done.stderr
 
 

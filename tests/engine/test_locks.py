@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from capy_template.matrix import MACHINES, load, unserved, without_cuda
+from capy_template.matrix import MACHINES, load, unavailable, without_cuda
 from compatibility.index import Target
 from tests.conftest import BakedProject, generate
 from tests.support.stand_ins import lock
 
 MATRIX = load()
 PAIRS = list(itertools.product(MATRIX["lines"], MATRIX["environments"]))
-SERVED = [(line, environment) for line, environment in PAIRS if not unserved(MATRIX, environment, line)]
+SERVED = [(line, environment) for line, environment in PAIRS if not unavailable(MATRIX, environment, line)]
 QUICK = ("cu12-py312", "inference")  # no packages for a GPU on Arm, and none of PyTorch's
 
 

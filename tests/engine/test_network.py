@@ -52,7 +52,10 @@ def test_one_that_the_user_may_not_read_is_named_in_one_line(docker, image, bund
     )
 
     assert (done.code, done.stdout) == (66, "")
-    assert done.stderr == "with-network: the file that CA_BUNDLE names cannot be read by uid 7777"
+    assert (
+        done.stderr
+        == "with-network: the CA_BUNDLE file cannot be read by uid 7777. On the host: chmod a+r FILE"
+    )
 
 
 def test_one_that_the_user_alone_may_read_is_read_as_that_user(project, image, bundle):

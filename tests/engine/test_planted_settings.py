@@ -35,7 +35,7 @@ def test_a_line_in_env_makes_nobody_root_with_a_folder_of_the_host(project, tmp_
 
     assert [*(tmp_path / "of-root").iterdir()] == []
     assert done.returncode == 64
-    assert f"entrypoint: {name}=0 works in a folder of root's alone. Remove it from .env" in done.stderr
+    assert f"entrypoint: {name}=0 works only in a folder owned by root. Remove it from .env" in done.stderr
 
 
 def test_a_root_shell_that_is_asked_for_on_the_command_line_is_given(project):
@@ -59,7 +59,7 @@ def test_a_cache_that_became_a_symlink_is_refused_unless_it_is_a_setting(project
     )
 
     assert refused.returncode == 64
-    assert "entrypoint: ./.cache leads through a symlink, and could lead anywhere." in refused.stderr
+    assert "entrypoint: ./.cache leads through a symlink, which may point anywhere." in refused.stderr
     assert not (elsewhere / "pwned").exists()
     assert (typed.returncode, typed.stdout) == (0, "none\n"), typed.stderr
     assert (elsewhere / "wanted").exists()

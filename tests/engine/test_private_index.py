@@ -285,13 +285,13 @@ MISTAKES = {
         {"PYPI_PASSWORD": ACCOUNTS["corp"]},
     ),
     "the package is not there": Mistake(
-        f"{INDEX} has no package in-house-pakage (404): is that its name there?",
+        f"{INDEX} has no package in-house-pakage (404): check the name",
         GOOD,
         packages="in-house-pakage",
     ),
     "a typo in the path": Mistake(
-        "the index 'private' in pyproject.toml ({root}/simpel) is no package index (404): most URLs of one "
-        "end in /simple",
+        "the index 'private' in pyproject.toml ({root}/simpel) is no package index (404): check the URL, "
+        "most end in /simple",
         GOOD,
         url="{root}/simpel",
     ),
@@ -345,7 +345,7 @@ def test_an_index_that_is_down_is_named(attempt, tmp_path):
     assert tried.code != 0
     assert tried.said() == [
         f"the index 'private' in pyproject.toml ({index.url}) cannot be reached (Connection refused): "
-        "is its URL right, is it up, is this its network?"
+        "check its URL, the server and the network (VPN)"
     ]
     assert not PASSWORDS["special"].is_in(tried.log.encode())
 
@@ -356,7 +356,7 @@ BAD_FILES = {
     "a raw slash in a password": (
         "PIP_CONF",
         b"[global]\nindex-url = http://corp:s3cr3t/Yxq7Zk2P@host/simple\n",
-        "has an index URL that cannot be read: there, a special character of a password is written as %XX",
+        "has an index URL that cannot be read: write special characters of the password as %XX",
     ),
 }
 
@@ -373,7 +373,7 @@ def test_a_file_that_cannot_be_used_is_named_and_not_quoted(
     tried.build()
 
     assert tried.code != 0
-    assert tried.said() == [f"the file that {setting} names {complaint}"]
+    assert tried.said() == [f"the {setting} file {complaint}"]
     assert not PASSWORDS["plain"].is_in(tried.log.encode())
 
 
@@ -448,7 +448,7 @@ def test_a_file_that_the_container_s_user_may_not_read_is_named(attempt, index):
     done = tried.run("app", "uv", "lock", USER_ID="7777")
 
     assert done.returncode == 66
-    assert "with-index: the file that NETRC names cannot be read by uid 7777" in done.stderr
+    assert "with-index: the NETRC file cannot be read by uid 7777" in done.stderr
 
 
 # In `make test` tests/devcontainer/test_devcontainer.py has the dev image of another environment.

@@ -140,7 +140,7 @@ class Cluster:
         return dict(zip(done.stdout.split(), names, strict=True))[address]
 
     def kill(self, container: str) -> None:
-        """Take a machine away without a word, and give it back: for the engine a kill is a stop by hand."""
+        """Kill a machine and bring it back: for the engine, a kill is a manual stop."""
         for verb in ("kill", "start"):
             assert self.project.run("docker", verb, container).returncode == 0
 
@@ -162,7 +162,7 @@ class Submitted:
 
     def began_after(self) -> list[int]:
         """Return the epochs after which train.py says that it has begun."""
-        return [int(number) for number in re.findall(r"begins after epoch (\d+)", self.said())]
+        return [int(number) for number in re.findall(r"starts after epoch (\d+)", self.said())]
 
 
 def wait_until(true: Callable[[], object], seconds: float, what: str) -> float:

@@ -178,7 +178,7 @@ def test_an_array_reads_each_picture_once(login):
 
 def test_a_time_limit_saves_and_requeues_and_a_stop_ends_clean(login):
     """With a limit of some minutes: the signal comes two before it."""
-    began = re.compile(r"begins after epoch (\d+)")
+    began = re.compile(r"starts after epoch (\d+)")
     job = login.submit(f"export SBATCH_TIMELIMIT=5\n{login.block('train.py')}")
     wait_until(lambda: login.show(job)[0]["Restarts"] == "1", 420, lambda: login.log(job))
     first = login.log(job)
@@ -190,7 +190,7 @@ def test_a_time_limit_saves_and_requeues_and_a_stop_ends_clean(login):
     login.run(login.block("scancel").replace("JOB", job))
     codes, log = login.finish(job)
 
-    assert "train.py: stopped; the same command goes on from there" in first
+    assert "train.py: stopped; the same command continues" in first
     assert int(began.findall(log)[1]) - int(printed[-1]) in (0, 1)
     assert codes == {"143:0"}
     assert "Bus error" not in log

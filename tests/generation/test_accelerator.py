@@ -185,7 +185,7 @@ BUILD = "podman compose -f compose.yaml -f docker/podman.yaml build app"
     [
         pytest.param(podman("libexec/docker/cli-plugins/docker-compose"), BUILD, id="with docker-compose"),
         pytest.param(podman(), "Podman has no Docker Compose", id="without any Compose"),
-        pytest.param(podman("bin/podman-compose"), "podman-compose cannot read it", id="podman-compose"),
+        pytest.param(podman("bin/podman-compose"), "podman-compose is not enough", id="podman-compose"),
         pytest.param(
             Machine(PODMAN_5), BUILD.replace("podman compose", "docker compose"), id="a docker command"
         ),
@@ -205,7 +205,7 @@ def test_podman_does_not_answer_for_a_docker_that_is_stopped(detect):
     done = detect(Machine(None, others=podman("docker-compose").others))
 
     assert done.env is None
-    assert "no ACCELERATOR was written" in done.lines[0]
+    assert "ACCELERATOR was not written" in done.lines[0]
 
 
 def test_podman_without_a_cdi_file_of_the_gpu_is_told_how_to_make_one(detect):
@@ -285,7 +285,7 @@ def test_with_nvidia_s_runtime_gpu_ids_stay_as_they_are(detect):
 def test_a_gpu_that_the_engine_cannot_use_is_spoken_of(detect):
     done = detect(Machine(DOCKER_28, gpu=True))
 
-    assert "install the NVIDIA Container Toolkit" in done.lines[0]
+    assert "Install the NVIDIA Container Toolkit" in done.lines[0]
 
 
 def test_a_laptop_is_told_nothing_of_gpus(detect):
@@ -365,7 +365,7 @@ def test_somebody_who_may_not_use_the_engine_is_told_so(detect):
 
     assert (done.code, done.env) == (0, None)
     assert len(done.lines) == 1
-    assert "join the group docker" in done.lines[0]
+    assert "Join the group docker" in done.lines[0]
 
 
 def test_a_warning_of_an_engine_that_answers_is_no_refusal(detect):

@@ -138,7 +138,7 @@ def test_jinja_in_an_answer_is_refused_before_cookiecutter_executes_it(place, qu
     done = run_cookiecutter_here(place.folder, "--no-input", f"{question}={answer}")
 
     assert done.returncode == 1
-    assert one_line(done).startswith("an answer cannot be used: it holds {{, {% or {#")
+    assert one_line(done).startswith("an answer cannot be used: it contains {{, {% or {#")
     assert contents(place.around) == before
 
 
@@ -214,16 +214,16 @@ def test_a_private_index_is_explicit(bake, url, written):
 @pytest.mark.parametrize(
     ("packages", "reason"),
     [
-        pytest.param("in house", "a name has letters", id="a space"),
-        pytest.param("in-house==1.0", "a name has letters", id="a version"),
-        pytest.param("a, b;c", "a name has letters", id="a semicolon"),
-        pytest.param('a"\n[tool]', "a name has letters", id="TOML"),
-        pytest.param("-r requirements.txt", "a name has letters", id="an option"),
-        pytest.param("größe", "a name has letters", id="letters beyond ASCII"),
-        pytest.param("x" * 51, "a name has letters", id="too long"),
+        pytest.param("in house", "write names of letters", id="a space"),
+        pytest.param("in-house==1.0", "write names of letters", id="a version"),
+        pytest.param("a, b;c", "write names of letters", id="a semicolon"),
+        pytest.param('a"\n[tool]', "write names of letters", id="TOML"),
+        pytest.param("-r requirements.txt", "write names of letters", id="an option"),
+        pytest.param("größe", "write names of letters", id="letters beyond ASCII"),
+        pytest.param("x" * 51, "write names of letters", id="too long"),
         pytest.param("My_Project", "the project itself", id="the project"),
-        pytest.param("torch", "has a public package", id="a package of the project"),
-        pytest.param("OpenCV-Python.headless", "has a public package", id="one of them, written otherwise"),
+        pytest.param("torch", "already uses that name", id="a package of the project"),
+        pytest.param("OpenCV-Python.headless", "already uses that name", id="one of them, written otherwise"),
     ],
 )
 def test_a_bad_private_package_is_refused_in_one_line_and_leaves_nothing(place, packages, reason):

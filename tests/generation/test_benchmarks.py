@@ -204,5 +204,5 @@ def test_a_table_is_written_between_its_two_marks_alone(tmp_path):
 
     assert path.read_text() == f"before\n{report.BEGIN}\nnew\n\n{report.END}after\n"
     path.write_text("no marks\n")
-    with pytest.raises(ValueError, match="lost the comments"):
+    with pytest.raises(ValueError, match="lacks the comments"):
         report.write_table(path, "new\n")

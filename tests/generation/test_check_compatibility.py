@@ -99,7 +99,7 @@ def test_a_version_that_vanished_is_named_with_its_line_and_fact(matrix, index, 
     assert code == 1
     assert "gives no answer" not in said.err
     wanted = f"check-compatibility: {line}: onnxruntime is {facts['onnxruntime']} in the matrix, but "
-    assert f"{wanted}onnxruntime-gpu {facts['onnxruntime']} has gone from the index\n" in said.err
+    assert f"{wanted}onnxruntime-gpu {facts['onnxruntime']} is no longer on the index\n" in said.err
     assert "torch_cuda" in said.out
 
 
@@ -150,17 +150,17 @@ def test_a_wheel_that_asks_for_a_newer_python_does_not_serve(matrix, index):
         ({"onnxruntime_cuda": "99.1"}, "cuda", "onnxruntime-gpu was built for CUDA 99.1"),
         ({"torch_cuda": "99.1"}, "torch_cuda", "torch was built for CUDA 99.1"),
         ({"torch_needs": "nvidia-cudnn-cu99==9.9.9.9"}, "torch_cudnn", "nvidia-cudnn-cu99==9.9.9.9"),
-        ({"torch_needs": "numpy"}, "torch_cudnn", "torch asks for no cuDNN"),
+        ({"torch_needs": "numpy"}, "torch_cudnn", "torch requires no cuDNN"),
         (
             {"cuda_extra": "nvidia-cuda-nvrtc-cu99~=99.0"},
             "cuda",
-            "[cuda] asks for nvidia-cuda-nvrtc-cu99~=99.0",
+            "[cuda] requires nvidia-cuda-nvrtc-cu99~=99.0",
         ),
-        ({"cuda_extra": "nvidia-cuda-nvrtc~=99.0"}, "cuda", "[cuda] asks for nvidia-cuda-nvrtc~=99.0"),
-        ({"cuda_extra": "nvidia-cuda-nvrtc"}, "cuda", "[cuda] asks for nvidia-cuda-nvrtc"),
-        ({"extra": "nvidia-cudnn-cu99"}, "cudnn", "onnxruntime-gpu[cudnn] asks for nvidia-cudnn-cu99"),
-        ({"extra": "numpy"}, "cudnn", "asks for no package like nvidia-cudnn"),
-        ({"vision_for": "9.9.9"}, "torchvision", "asks for torch==9.9.9"),
+        ({"cuda_extra": "nvidia-cuda-nvrtc~=99.0"}, "cuda", "[cuda] requires nvidia-cuda-nvrtc~=99.0"),
+        ({"cuda_extra": "nvidia-cuda-nvrtc"}, "cuda", "[cuda] requires nvidia-cuda-nvrtc"),
+        ({"extra": "nvidia-cudnn-cu99"}, "cudnn", "onnxruntime-gpu[cudnn] requires nvidia-cudnn-cu99"),
+        ({"extra": "numpy"}, "cudnn", "requires no package like nvidia-cudnn"),
+        ({"vision_for": "9.9.9"}, "torchvision", "requires torch==9.9.9"),
     ],
     ids=[
         "onnxruntime moved to another CUDA",
@@ -169,7 +169,7 @@ def test_a_wheel_that_asks_for_a_newer_python_does_not_serve(matrix, index):
         "torch brings no cuDNN",
         "the extra for CUDA moved to packages of another",
         "the extra for CUDA moved to a version of another",
-        "the extra for CUDA asks for any version",
+        "the extra for CUDA requires any version",
         "the extra for cuDNN moved to another CUDA",
         "the extra for cuDNN lost its package",
         "torchvision moved to another PyTorch",
@@ -420,7 +420,7 @@ def test_a_doctor_that_found_no_library_of_a_framework_is_no_proof(tmp_path):
 
 
 def test_architectures_are_read_as_the_matrix_writes_them():
-    found = full.named("sm_75 sm_100 compute_120\nELF file 1: x.5.sm_90a.cubin")
+    found = full.architectures_in("sm_75 sm_100 compute_120\nELF file 1: x.5.sm_90a.cubin")
 
     assert found == ["7.5", "10.0", "12.0+PTX", "9.0a"]
 

@@ -16,7 +16,7 @@ from cookiecutter.exceptions import FailedHookException
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from capy_template.matrix import FRAMEWORKS, MATRIX, OPENCVS, chosen, load, stack, unserved
+from capy_template.matrix import FRAMEWORKS, MATRIX, OPENCVS, chosen, load, stack, unavailable
 from compatibility import docs, facts, gpus
 from compatibility.index import GLIBC_MINOR
 from tests.conftest import TEMPLATE, run_cookiecutter
@@ -27,9 +27,9 @@ ENVIRONMENTS = load()["environments"]
 QUESTIONS = json.loads((TEMPLATE / "cookiecutter.json").read_text())
 SCHEMA = MATRIX.with_name("matrix.schema.json")
 PAIRS = [(name, line) for name in ENVIRONMENTS for line in LINES]
-SERVED = [pair for pair in PAIRS if not unserved(load(), *pair)]
+SERVED = [pair for pair in PAIRS if not unavailable(load(), *pair)]
 WITH_TORCH = [name for name, use in ENVIRONMENTS.items() if "torch" in use["packages"]]
-UNSERVED = [pair for pair in PAIRS if unserved(load(), *pair)]
+UNSERVED = [pair for pair in PAIRS if unavailable(load(), *pair)]
 
 # A fault, made in the first line or in the whole, and a word of the schema's complaint.
 FAULTS: dict[str, Callable[[dict, dict], object]] = {
@@ -152,7 +152,7 @@ def test_the_answers_and_their_labels_are_those_of_the_matrix(question, choices)
 
 
 def test_there_is_a_pair_that_cannot_be_had():
-    assert UNSERVED, "the next test tests nothing: remove both, and `unserved`"
+    assert UNSERVED, "the next test tests nothing: remove both, and `unavailable`"
 
 
 @pytest.mark.parametrize(("environment", "line"), UNSERVED)
@@ -162,7 +162,7 @@ def test_a_pair_that_cannot_be_had_is_refused_in_one_line_with_the_nearest(tmp_p
     (said,) = (done.stdout + done.stderr).splitlines()
     nearest = [other for other in LINES if f"cuda={other}, " in said and other != line]
     assert done.returncode == 1
-    assert said.startswith(f"environment={environment} cannot be had with cuda={line}: ")
+    assert said.startswith(f"environment={environment} is not available with cuda={line}: ")
     assert said.endswith("Nothing was written")
     assert len(nearest) == 1
     assert (environment, nearest[0]) not in UNSERVED
@@ -231,7 +231,7 @@ def test_the_page_promises_an_arm_machine_what_its_packages_have_code_for():
 
 def test_a_name_of_no_line_is_refused_in_one_line():
     """Cookiecutter checks an answer; a replay file that somebody wrote it does not."""
-    with pytest.raises(FailedHookException, match="'cu99' is no answer to `environment` or `cuda`"):
+    with pytest.raises(FailedHookException, match="'cu99' is not an answer to `environment` or `cuda`"):
         chosen({"environment": "full", "cuda": "cu99"})
 
 

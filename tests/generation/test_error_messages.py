@@ -14,9 +14,13 @@ from tests.conftest import TEMPLATE, BakedProject, generate
 PAGE = (TEMPLATE / "docs/error-messages.md").read_text()
 # Calls that print a text to a person, with the place of the text among the arguments.
 TEXTS = {"problem": 0, "remark": 0, "say": 0, "ValueError": 0, "Refusal": -1}
-TEXTS |= {"FailedHookException": 0, "Unserved": 0}
+TEXTS |= {"FailedHookException": 0, "Unavailable": 0}
 # The end of another message; an error that the doctor catches.
-NO_MESSAGES = ("…. Nothing was written", "uv add --no-sync NAME", "not a 64-bit little-endian ELF file")
+NO_MESSAGES = (
+    "…. Nothing was written",
+    "docker compose run --rm app uv add --no-sync",
+    "not a 64-bit little-endian ELF file",
+)
 # What the tools print that are not ours: these rows cannot be found in our files.
 OTHERS = ("Docker and Compose",)
 FEWEST = 8  # letters that tell one message from another

@@ -27,7 +27,7 @@ TITLES = {
 
 
 class UniqueKeys(yaml.SafeLoader):
-    """YAML as Compose reads it: PyYAML alone takes the last of two equal keys without a word."""
+    """Read YAML as Compose does: PyYAML alone silently takes the last of two equal keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         """Refuse a key that stands twice."""

@@ -119,7 +119,7 @@ def test_a_repository_that_no_container_sees_is_said_in_one_line(made, tmp_path,
     said = [line for line in write_env(project).splitlines() if "git" in line]
 
     assert len(said) == 1
-    assert said[0].endswith("where no container sees it: use git on the host")
+    assert said[0].endswith("and containers do not see it: use git on the host")
     assert repository(project) == []
 
 
@@ -152,7 +152,7 @@ def test_a_path_that_compose_does_not_take_is_refused_in_one_line(made, tmp_path
 
     assert done.returncode == 64
     assert len(done.stderr.splitlines()) == 1
-    assert "rename it" in done.stderr
+    assert "rename the folder" in done.stderr
     assert not (project.path / ".env").exists()
 
 

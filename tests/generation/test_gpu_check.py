@@ -111,7 +111,7 @@ def test_after_its_time_no_step_is_begun(check, tmp_path):
 
     check.steps.run("facts", check.steps.Machine(tmp_path, deadline=0), report)
 
-    assert report.failures == ["facts: not begun: the time was over (--seconds)"]
+    assert report.failures == ["facts: not started: no time left (--seconds)"]
 
 
 def test_a_command_that_takes_too_long_is_ended_with_what_it_started(check, tmp_path):

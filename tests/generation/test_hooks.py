@@ -120,7 +120,7 @@ def test_an_engine_that_never_answers_stops_nothing(tmp_path, monkeypatch, capsy
     runpy.run_path(str(HOOK))
 
     said = capsys.readouterr().out
-    assert "later: sh docker/write-env.sh" in said
+    assert "then run: sh docker/write-env.sh" in said
     assert f"{tmp_path.name} is ready" in said
 
 

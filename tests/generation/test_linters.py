@@ -74,7 +74,7 @@ LINTERS = {
         "would be reformatted",
         has_settings=True,
     ),
-    "the schema of Compose": Linter(
+    "the Compose schema": Linter(
         [*SCHEMA, "--builtin-schema", "vendor.compose-spec"],
         # not docker/podman.yaml: the checker cannot read its tag, Compose's own
         [
@@ -91,7 +91,7 @@ LINTERS = {
         ("capabilities: [gpu]", "options: {}"),
         "'capabilities' is a required property",
     ),
-    "the schema of GitHub's workflows": Linter(
+    "the GitHub workflow schema": Linter(
         [*SCHEMA, "--builtin-schema", "vendor.github-workflows"],
         [".github/workflows/*.yaml"],
         ("runs-on:", "run-on:"),

@@ -23,7 +23,7 @@ def wheel(name: str, version: str = "1.0", **contents) -> tuple[Distribution, Co
     return Distribution(name, version, f"https://index/{name}-{version}.whl"), Contents(**contents)
 
 
-def look(*resolved, at: Place | None = None) -> verdicts.Looked:
+def look(*resolved, at: Place | None = None) -> verdicts.Inspection:
     """Return what is found in a resolution to which all but `old-` packages are new."""
     before = {item.name for item, _ in resolved if item.name.startswith("old-")}
     return verdicts.judge(list(resolved), before, at or place())
@@ -138,8 +138,8 @@ def test_packages_that_the_project_has_anyway_are_no_reason():
     [
         ("==2.14.1", ""),
         ("==2.11.0", "new 1.0 was built for torch==2.11.0; the line has 2.14.1"),
-        (">=2.0", "new 1.0 uses C++ functions of one PyTorch and asks for torch>=2.0: "),
-        (None, "new 1.0 uses C++ functions of one PyTorch and asks for no PyTorch: "),
+        (">=2.0", "new 1.0 uses C++ functions of one PyTorch and requires torch>=2.0: "),
+        (None, "new 1.0 uses C++ functions of one PyTorch and requires no PyTorch: "),
     ],
 )
 def test_compiled_code_has_to_be_for_the_lines_pytorch(asks, reason):

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from capy_template.matrix import MACHINES, load, stack, unserved, without_cuda
+from capy_template.matrix import MACHINES, load, stack, unavailable, without_cuda
 from tests.conftest import BakedProject
 
 SERVED = [
     (environment, line)
     for environment in load()["environments"]
     for line in load()["lines"]
-    if not unserved(load(), environment, line)
+    if not unavailable(load(), environment, line)
 ]
 
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from tests.conftest import TEMPLATE
-from tools.prose.__main__ import main, pages
+from tools.prose.__main__ import main, pages, sources
 from tools.prose.links import anchors
 from tools.prose.terms import misused, terms
 
@@ -19,6 +19,44 @@ PYMARKDOWN = [sys.executable, "-m", "pymarkdown", "scan"]
 def test_the_pages_of_this_repository_have_no_fault(capsys):
     assert main([]) == 0, capsys.readouterr().out
     assert len(pages()) > 20
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "compose.yaml",
+        "docker/entrypoint.sh",
+        ".env.example",
+        ".devcontainer/devcontainer.json",
+        "pyproject.toml",
+    ],
+)
+def test_the_files_of_the_project_are_checked(name):
+    assert [path for path in sources() if str(path).endswith(f"}}/{name}")]
+
+
+def test_python_code_is_checked_on_both_sides_of_the_project():
+    found = {path.relative_to(TEMPLATE).parts[0] for path in sources() if path.suffix == ".py"}
+
+    assert {"capy_template", "engines", "hooks", "templates", "tests", "tools"} <= found
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.py", "x = 1\n# Run it\n# as anybody.\n"),
+        ("a.py", 'x = 1\nprint("run it "\n      f"as anybody")\n'),
+        ("a.sh", "x=1\n    # run it as\n    # anybody\n"),
+        ("compose.yaml", "x: 1\n# run it as anybody\n"),
+    ],
+    ids=["a comment of two lines", "a string of two parts", "an indented comment", "YAML"],
+)
+def test_a_word_in_a_source_file_is_named_with_its_line(tmp_path, capsys, name, text):
+    path = tmp_path / name
+    path.write_text(text)
+
+    assert main([str(path)]) == 1
+    assert f"{name}:2: " in capsys.readouterr().out
 
 
 def test_every_word_of_the_list_is_found():

@@ -240,7 +240,7 @@ def test_a_second_token_does_not_take_the_place_of_the_first(with_ray):
     done = make_token(with_ray)
 
     assert with_ray.read(".ray-token") == first
-    assert "stays" in done.stdout
+    assert "was kept" in done.stdout
     assert [path.name for path in with_ray.path.glob(".ray-token*")] == [".ray-token"]
 
 

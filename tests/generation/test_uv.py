@@ -75,7 +75,7 @@ def test_a_change_that_fails_leaves_the_files_as_they_were(bake, tmp_path, fails
 
     assert uv.code != 0
     assert uv.files() == before
-    assert ("could not be installed" in uv.stderr) == (fails == "sync")
+    assert ("the installation failed" in uv.stderr) == (fails == "sync")
 
 
 @pytest.mark.parametrize("option", ["--project=sub", "--directory=sub", "--project sub"])
@@ -185,14 +185,14 @@ def test_a_private_package_is_not_taken_from_the_public_index(bake, tmp_path):
 
     for typed in PUBLIC:
         assert (typed, uv.calls(typed), uv.code) == (typed, [], 64)
-        assert "is the project's own (tool.uv.sources), and this would take a public one: uv" in uv.stderr
+        assert "(tool.uv.sources), and this would install a public one: uv add" in uv.stderr
     (project.path / "plain").write_text(HEADER.format(OWN))
     for typed in ("run -s plain", "run --script plain"):
         assert (typed, uv.calls(typed), uv.code) == (typed, [], 64)
     os.mkfifo(project.path / "pipe")
     for typed in UNSEEN:
         assert (typed, uv.calls(typed), uv.code) == (typed, [], 64)
-        assert "could name a package of the project's own" in uv.stderr
+        assert "cannot be checked against tool.uv.sources" in uv.stderr
     for typed in NOT_PUBLIC:
         assert (uv.calls(typed) != [], uv.code) == (True, 0), uv.stderr
 

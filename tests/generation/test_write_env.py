@@ -133,7 +133,7 @@ def test_a_docker_folder_of_root_s_is_named_with_what_to_type(open_folder, close
     (home / closed).chmod(0o700)
     assert done.returncode == 0, done.stderr
     said = done.stderr.splitlines()[0]
-    assert f"you may not read {home / closed}" in said
+    assert f"no permission to read {home / closed}" in said
     assert f'sudo chown -R "$(id -u)" {home / ".docker"}' in said
     assert "install" not in done.stderr
     assert "ACCELERATOR=cpu" in project.read(".env")
@@ -157,7 +157,7 @@ def test_what_a_container_puts_in_the_place_of_the_file_is_not_written_to(bake, 
     done = project.run("timeout", "20", "sh", "docker/write-env.sh")
 
     assert done.returncode == 64
-    assert done.stderr.startswith("write-env: .env is a link, or no file")
+    assert done.stderr.startswith("write-env: .env is a symlink or no file")
     assert len(done.stderr.splitlines()) == 1
     assert (target.read_text() if target.exists() else "") == ("mine\n" if kind == "a link" else "")
 

@@ -1,1 +1,1 @@
-"""What the tests share: engines and images as fixtures, package indexes, stand-ins, a light project."""
+"""Share fixtures between the tests: engines, images, package indexes, stand-ins, a light project."""

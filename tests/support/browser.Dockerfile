@@ -1,4 +1,4 @@
-# A browser for the tests of what people open in theirs: Debian's Chromium, without a window.
+# A headless browser for the tests: Debian's Chromium.
 ARG BASE
 FROM ${BASE}
 RUN rm -f /etc/apt/apt.conf.d/docker-clean && apt-get update \

@@ -1,4 +1,4 @@
-"""Packages in C, from a folder and from git: what a build needs a compiler and git for."""
+"""Make packages in C, in a folder and in git, whose build needs a compiler and git."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PyMODINIT_FUNC PyInit_%(name)s(void) { return PyModule_Create(&module); }
 
 @pytest.fixture
 def git_server(tmp_path: Path) -> Iterator[str]:
-    """The address of a git repository with a Python package in C, on the loopback."""
+    """Return the loopback address of a git repository with a Python package in C."""
     source, served = c_package(tmp_path / "source", "fromgit"), tmp_path / "served"
     author = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
     for command in (["init", "-q"], ["add", "."], [*author, "commit", "-qm", "one"]):
@@ -37,7 +37,7 @@ def git_server(tmp_path: Path) -> Iterator[str]:
 
 
 def c_package(folder: Path, name: str) -> Path:
-    """Write a Python package with a module in C and nothing else."""
+    """Write a Python package with one module in C."""
     folder.mkdir(parents=True)
     (folder / f"{name}.c").write_text(C_EXTENSION % {"name": name})
     (folder / "pyproject.toml").write_text(
@@ -50,7 +50,7 @@ def c_package(folder: Path, name: str) -> Path:
 
 @pytest.fixture
 def uv() -> Callable[..., None]:
-    """uv(project, *words): the program of this machine, for what the runtime image cannot do."""
+    """Run this machine's uv in a project, for tasks that the runtime image cannot do."""
     program = Path(__file__).parents[2] / ".venv/bin/uv"
 
     def call(project: BakedProject, *words: str) -> None:

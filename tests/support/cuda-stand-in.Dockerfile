@@ -1,5 +1,4 @@
-# A stand-in for NVIDIA's CUDA image with cuDNN: libraries with the right names and nothing in them. What is only
-# looked up or opened is satisfied; nothing can be computed with it.
+# A stand-in for NVIDIA's CUDA image with cuDNN: empty libraries that can be found and opened, but not used.
 ARG BASE
 FROM ${BASE} AS stubs
 RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev

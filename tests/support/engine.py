@@ -1,8 +1,8 @@
-"""The engine, the base image and the built project that the tiers with Docker share.
+"""Provide the engine, the base image and a built project to all tests with Docker.
 
-One project is generated and built for each worker; a test that changes files takes a copy.
-The workers share an engine: CHECKOUT, which a project has in the names of its image and its containers,
-tells them apart. All tests of a file run on one worker, so names that one file uses need no more.
+Each worker generates and builds one project; a test that changes files takes a copy.
+The workers share an engine: CHECKOUT in the names of images and containers separates them. All tests of a
+file run on one worker, so names that one file uses need no suffix.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tests.conftest import BakedProject, generate
 from tests.support.workers import CHECKOUT, ENGINE_USED, WORKER, image_of, report
 
 CPU_BASE = "ubuntu:24.04"
-# What the tests make, removed at the end.
+# Images, containers and networks of the tests, removed at the end.
 IMAGES = (
     "capy-test*",
     "capy-index*",
@@ -41,9 +41,9 @@ IMAGES = (
 OURS = re.compile(
     r"capy-(test|index|copy|first|ci|dev|env-[a-z-]+?)(-devcontainer-[a-z]+|-guarded)?(-gw\d+)?(-\d+)?(-ray(-local)?)?_default"
 )
-WHILE_UP = "20GB"  # of build cache; `make test` shrinks it, beside tests that use no engine
+WHILE_UP = "20GB"  # of build cache; `make test` shrinks it during tests without an engine
 INDEX = ("PYPI_ACCOUNT", "PYPI_PASSWORD", "PYPI_TRUSTED_HOST", "PUBLIC_INDEX_URL", "PIP_CONF", "NETRC")
-PROJECT_LABEL = "com.docker.compose.project"  # Compose gives it to each image that it builds
+PROJECT_LABEL = "com.docker.compose.project"  # Compose's label on images that it builds
 FOLDER_LABEL = "com.docker.compose.project.working_dir"
 STARTED = pytest.StashKey[bool]()
 WAS_UP = pytest.StashKey[bool]()
@@ -51,7 +51,7 @@ WAS_UP = pytest.StashKey[bool]()
 
 @dataclass(frozen=True)
 class Finished:
-    """What a container left: its exit code and its output."""
+    """The exit code and the output of a container."""
 
     code: int
     stdout: str
@@ -60,9 +60,9 @@ class Finished:
 
 @pytest.fixture(scope="session")
 def engine(pytestconfig: pytest.Config) -> Iterator[Engine]:
-    """The Docker Engine of this machine, else a private one, which `pytest_unconfigure` stops again.
+    """Return this machine's Docker Engine, else a private one, which `pytest_unconfigure` stops.
 
-    Its environment becomes this process's. Without one: a failure where CI is set, else a skip.
+    Sets its environment in this process. Without an engine, fails if CI is set, else skips.
     """
     try:
         found = find_or_start()
@@ -72,7 +72,7 @@ def engine(pytestconfig: pytest.Config) -> Iterator[Engine]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in found.env.items():
             patch.setenv(name, value)
-        # the settings of whoever runs the tests are not the tests' settings
+        # settings of the user must not affect the tests
         for name in ("ACCELERATOR", "BASE_IMAGE", "CACHE_DIR", "GPU_IDS", "GROUP_ID", "USER_ID", *INDEX):
             patch.delenv(name, raising=False)
         for name in ("HF_TOKEN", "WANDB_API_KEY"):
@@ -80,7 +80,7 @@ def engine(pytestconfig: pytest.Config) -> Iterator[Engine]:
         patch.setenv("TZ", "")
         if bundle := os.environ.get("SSL_CERT_FILE"):
             patch.setenv("CA_BUNDLE", bundle)
-        patch.setenv("BUILD_CACHE", "capy-tests")  # one for all projects, so that none downloads again
+        patch.setenv("BUILD_CACHE", "capy-tests")  # shared by all projects, to download once
         if CHECKOUT:
             patch.setenv("CHECKOUT", CHECKOUT)
         pytestconfig.stash[STARTED] = pytestconfig.stash[ENGINE_USED] = True
@@ -89,13 +89,13 @@ def engine(pytestconfig: pytest.Config) -> Iterator[Engine]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Note whether an engine is up before any worker starts one, or whoever started pytest ends it."""
+    """Note whether an engine is up before any worker starts one, or the caller of pytest stops it."""
     if not WORKER:
         config.stash[WAS_UP] = "ENGINE_STAYS" in os.environ or running_or_none() is not None
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """After all workers: remove what the tests made; stop the private engine unless it was up before."""
+    """Remove what the tests made, after all workers; stop the private engine unless it was up before."""
     used = config.stash.get(ENGINE_USED, False) or not config.stash.get(
         WAS_UP, True
     )  # Ctrl-C: workers say nothing
@@ -117,7 +117,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def running_or_none() -> Engine | None:
-    """Return the engine that is up, if it can be used."""
+    """Return the running engine, None if it cannot be used."""
     try:
         return running()
     except EngineError:
@@ -125,13 +125,13 @@ def running_or_none() -> Engine | None:
 
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """After each file of tests: a build leaves the image that had its name before, some hundred MB each."""
+    """Remove untagged images after each file of tests: each rebuild leaves one of some hundred MB."""
     if nextitem is not None and nextitem.path != item.path and item.config.stash.get(STARTED, False):
         remove_untagged()
 
 
 def remove_untagged() -> None:
-    """Remove the images of ours that have lost their name to a newer one; those of another worker stay."""
+    """Remove this worker's images that have lost their name to a newer one."""
     docker = DockerClient()
     for image in docker.image.list(filters=[("dangling", "true"), ("label", PROJECT_LABEL)]):
         with suppress(
@@ -143,7 +143,7 @@ def remove_untagged() -> None:
 
 
 def tidy() -> None:
-    """Remove what the tests made: containers that an interrupted test left, then images and networks."""
+    """Remove what the tests made: containers of interrupted tests, then images and networks."""
     docker = DockerClient()
     for container in docker.container.list(all=True, filters=[("label", PROJECT_LABEL)]):
         labels = container.config.labels
@@ -162,7 +162,7 @@ def tidy() -> None:
 
 @pytest.fixture(scope="session")
 def base(engine: Engine, pytestconfig: pytest.Config) -> Base:
-    """The base image of ACCELERATOR=cpu, or the stand-in that the report names; set as BASE_IMAGE."""
+    """Return the base image of ACCELERATOR=cpu or its stand-in, and set BASE_IMAGE."""
     found = base_image(CPU_BASE, engine)
     if found.stand_in:
         report(pytestconfig, f"STAND-IN: the tests ran on {found.name}, not on {CPU_BASE}: {found.why}")
@@ -172,13 +172,13 @@ def base(engine: Engine, pytestconfig: pytest.Config) -> Base:
 
 @pytest.fixture(scope="session")
 def docker(engine: Engine) -> DockerClient:
-    """The Docker client of the session's engine."""
+    """Return the Docker client of the session's engine."""
     return DockerClient()
 
 
 @pytest.fixture(scope="session")
 def built(base: Base, tmp_path_factory: pytest.TempPathFactory) -> BakedProject:
-    """A project with the default answers, built for ACCELERATOR=cpu. Do not change it."""
+    """Return a project with the default answers, built for ACCELERATOR=cpu. Do not change it."""
     project = generate(tmp_path_factory.mktemp("built"), project="capy-test")
     (project.path / ".env").write_text("ACCELERATOR=cpu\n")  # whatever this machine has
     (project.path / "data").mkdir()
@@ -190,19 +190,19 @@ def built(base: Base, tmp_path_factory: pytest.TempPathFactory) -> BakedProject:
 
 @pytest.fixture(scope="session")
 def image(built: BakedProject) -> str:
-    """The name of the built image."""
+    """Return the name of the built image."""
     return image_of("capy-test")
 
 
 @pytest.fixture
 def project(built: BakedProject, tmp_path: Path) -> BakedProject:
-    """A copy of the built project, for a test to change; it shares the image."""
+    """Return a copy of the built project that a test may change; it shares the image."""
     return BakedProject(Path(shutil.copytree(built.path, tmp_path / built.path.name)))
 
 
 @pytest.fixture
 def folder(tmp_path: Path, image: str) -> Iterator[Callable[[int, int], Path]]:
-    """folder(uid, gid): an empty folder with this owner, to be mounted at /code."""
+    """Return folder(uid, gid), which makes an empty folder with this owner, to mount at /code."""
     made = tmp_path / "code"
 
     def make(uid: int, gid: int) -> Path:
@@ -216,7 +216,7 @@ def folder(tmp_path: Path, image: str) -> Iterator[Callable[[int, int], Path]]:
 
 
 def change_owner(path: Path, uid: int, gid: int, image: str) -> None:
-    """Give everything below `path` to uid:gid; through a container where this user may not do it."""
+    """Change the owner of everything below `path` to uid:gid, in a container without root here."""
     if os.getuid() == 0:
         command = ["chown", "-R", f"{uid}:{gid}", str(path)]
     else:
@@ -236,7 +236,7 @@ def change_owner(path: Path, uid: int, gid: int, image: str) -> None:
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """An empty folder that every user can reach; pytest's own are closed to others."""
+    """Return an empty folder that every user can open, unlike pytest's own."""
     with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
         path = Path(name)
         path.chmod(0o755)
@@ -245,7 +245,7 @@ def open_folder() -> Iterator[Path]:
 
 @pytest.fixture
 def start(docker: DockerClient, image: str, folder) -> Callable[..., Finished]:
-    """start(*command, owner=(uid, gid), **options): `docker run` with a folder of that owner at /code.
+    """Return start(*command, owner=(uid, gid), **options): `docker run` with a folder of the owner at /code.
 
     `owner=None` mounts nothing; the other options are those of python-on-whales' docker.run.
     """
@@ -272,6 +272,6 @@ def finish(command: Callable) -> Finished:
 
 
 def give_up(config: pytest.Config, reason: str) -> None:
-    """Fail where CI is set; elsewhere skip, and say so again in the summary."""
+    """Fail if CI is set, else skip and report it in the summary."""
     report(config, reason)
     (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)

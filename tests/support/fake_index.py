@@ -1,4 +1,4 @@
-"""A package index on the loopback; its small wheels agree with the matrix until a test changes something."""
+"""Serve a package index on the loopback; its small wheels match the matrix until a test changes them."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ LIBRARIES = {
     "onnxruntime": "onnxruntime/capi/libonnxruntime_providers_cuda.so",
     "torch": "torch/lib/libtorch_cuda.so",
 }
-# More than remotezip and uv read at once: whoever downloads all of it is noticed.
+# More than remotezip and uv read at once, so that a full download is noticed.
 PADDING = 2_000_000
 
 
 @dataclass
 class FakeIndex:
-    """What is served: packages, their wheels, and how the server behaves."""
+    """The packages and wheels of an index, and how its server behaves."""
 
     wheels: dict[str, dict[str, bytes]] = field(default_factory=dict)  # by package, by file name
     yanked: set[str] = field(default_factory=set)  # names of files
-    pythons: dict[str, str] = field(default_factory=dict)  # by file name, where it is not what its tag says
+    pythons: dict[str, str] = field(default_factory=dict)  # by file name, if not as in its tag
     broken: set[str] = field(default_factory=set)  # packages whose pages fail
     ranges: bool = True
     status: int = 200
@@ -96,7 +96,7 @@ class FakeIndex:
 
 
 def agreeing_with(matrix: dict[str, Any]) -> FakeIndex:
-    """Return an index that has what the matrix says."""
+    """Return an index that matches the matrix."""
     index = FakeIndex()
     for line in matrix["lines"].values():
         facts = {name: fact["value"] for name, fact in line.items() if isinstance(fact, dict)}
@@ -108,7 +108,7 @@ def agreeing_with(matrix: dict[str, Any]) -> FakeIndex:
 
 
 def add_pinned(index: FakeIndex, facts: dict[str, Any], **changes: Any) -> None:
-    """Put the pinned packages of a line on the index; `changes`: facts that are other ones there."""
+    """Put the pinned packages of a line on the index; `changes`: facts that differ there."""
     major, cudnn = facts["cuda"], facts["torch_cudnn"]
     said = {**facts, "onnxruntime_cuda": f"{major}.0", "extra": f"nvidia-cudnn-cu{major}", **changes}
     index.add(f"nvidia-cudnn-cu{major}", cudnn)
@@ -152,7 +152,7 @@ def add_wheels(
 
 @contextmanager
 def served(index: FakeIndex) -> Iterator[FakeIndex]:
-    """Serve an index on the loopback; it then has a port."""
+    """Serve an index on the loopback and set its port."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -197,7 +197,7 @@ def served(index: FakeIndex) -> Iterator[FakeIndex]:
 
     class Server(ThreadingHTTPServer):
         def handle_error(self, *_: object) -> None:
-            """Print nothing where a client hangs up: uv does."""
+            """Print nothing if a client closes the connection, as uv does."""
 
     server = Server(("127.0.0.1", 0), Handler)
     index.port = server.server_port

@@ -1,4 +1,4 @@
-"""Package indexes for the tests: pypiserver on the loopback, with accounts and TLS where asked for."""
+"""Serve package indexes for the tests: pypiserver on the loopback, with optional accounts and TLS."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from passlib.apache import HtpasswdFile
 
 @dataclass(frozen=True)
 class PackageIndex:
-    """An index that answers."""
+    """A running package index."""
 
     root: str  # http://HOST:PORT
-    authority: Path | None = None  # the certificate to trust it by
+    authority: Path | None = None  # the CA certificate to trust
 
     @property
     def url(self) -> str:
@@ -40,7 +40,7 @@ class PackageIndex:
 
 
 class Server(ThreadingMixIn, WSGIServer):
-    """One thread for each request, so that a client that keeps a connection open blocks nobody."""
+    """A server with one thread for each request: an open connection blocks no other client."""
 
     daemon_threads = True
 
@@ -64,10 +64,10 @@ def package_index(
 ) -> Iterator[PackageIndex]:
     """Serve one wheel for each of `packages` (name: version) from `folder`, which must not exist yet.
 
-    `needs` names the package that one of them needs.
+    `needs` names the package that one of them requires.
 
-    With `accounts` (name: password) it is closed to everybody else. A `public` one, and one without
-    accounts, sends those who ask for another package on to the real public index.
+    With `accounts` (name: password) it requires a login. With `public`, or without accounts, it redirects
+    requests for other packages to the real public index.
     """
     wheels = folder / "wheels"
     wheels.mkdir(parents=True)
@@ -76,7 +76,7 @@ def package_index(
     options = {"roots": [wheels], "disable_fallback": accounts is not None and not public}
     if accounts is not None:
         options |= {"password_file": str(htpasswd(folder, accounts)), "authenticate": ["list", "download"]}
-    # An address of its own: uv keeps what an index said for ten minutes, and ports come again.
+    # A new address: uv caches answers of an index for ten minutes, and ports are reused.
     host = f"127.{random.randint(1, 254)}.{random.randint(0, 255)}.{random.randint(1, 254)}"
     with make_server(host, 0, pypiserver.app(**options), Server, Quiet) as server:
         authority = wrap(server, host, folder) if tls else None
@@ -88,23 +88,23 @@ def package_index(
 
 @dataclass
 class Listener:
-    """A server that asks everybody for a login, and what it got: the first folder of a URL, the login."""
+    """A server that always requires a login, and the requests: the first folder of the URL, the login."""
 
     root: str
     seen: list[tuple[str, str]] = field(default_factory=list)
 
     def names(self) -> set[str]:
-        """Return the folders that were asked for."""
+        """Return the requested folders."""
         return {name for name, _ in self.seen}
 
     def logins(self) -> set[tuple[str, str]]:
-        """Return each login that came, with its folder."""
+        """Return each received login with its folder."""
         return {(name, login) for name, login in self.seen if login}
 
 
 @contextmanager
 def listener(redirect: str = "") -> Iterator[Listener]:
-    """Listen on the loopback; what comes is answered with 401, or sent on to another server."""
+    """Listen on the loopback; answer with 401, or redirect to another server."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -138,7 +138,7 @@ def write_wheel(
     needs: str | None = None,
     files: Mapping[str, str] | None = None,
 ) -> None:
-    """Write a wheel with one module, whose VERSION says which one was installed; `files` are further ones."""
+    """Write a wheel with one module, whose VERSION identifies it; `files` are added."""
     module = name.replace("-", "_")
     info = f"{module}-{version}.dist-info"
     requirement = f"Requires-Dist: {needs}\n" if needs else ""
@@ -155,7 +155,7 @@ def write_wheel(
 
 
 def htpasswd(folder: Path, accounts: Mapping[str, str]) -> Path:
-    """Write the accounts as Apache's tool would; return the file."""
+    """Write the accounts in Apache's format and return the file."""
     file = HtpasswdFile(str(folder / "htpasswd"), new=True)
     for account, password in accounts.items():
         file.set_password(account, password)
@@ -164,7 +164,7 @@ def htpasswd(folder: Path, accounts: Mapping[str, str]) -> Path:
 
 
 def wrap(server: WSGIServer, host: str, folder: Path) -> Path:
-    """Make the server speak TLS; return the certificate of its own authority."""
+    """Make the server use TLS and return the certificate of its own CA."""
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(host).configure_cert(context)

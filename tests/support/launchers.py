@@ -1,7 +1,7 @@
-"""What every launcher is asked: does it build and run a project, and are files, signals and secrets right?
+"""Check every launcher: whether it builds and runs a project, with the right files, signals and secrets.
 
 A launcher is an engine with one of its clients: `docker compose` on Docker 20.10, `podman run`,
-podman-compose. `examine` fills a row of the table of docs/hosts.md; the fixture `launchers` prints the
+podman-compose. `examine` fills a row of the table in docs/hosts.md; the fixture `launchers` prints the
 table after a file's tests.
 """
 
@@ -25,7 +25,7 @@ from tests.support.tables import report_table
 Finished = subprocess.CompletedProcess[str]
 YES = "yes"
 UNASKED = "-"
-# A build step of the test's own: what the build was given as the secret `ca`.
+# A build step that prints the content of the build secret `ca`.
 SEEN = "\nRUN --mount=type=secret,id=ca cksum < /run/secrets/ca > /opt/ca-of-the-build\n"
 WAIT_SECONDS = 40
 
@@ -34,9 +34,9 @@ WAIT_SECONDS = 40
 class Launcher:
     """An engine with one of its clients. Each function works in `project`, and returns its client's output.
 
-    `run` ends as the program did; `start` is `run` without the wait; `stop` is `docker stop` of the one
-    container that runs; `gpus(ids)` makes a container with ACCELERATOR=nvidia and GPU_IDS=ids, and returns
-    the ids that it was given.
+    `run` has the program's exit code; `start` is `run` without waiting; `stop` is `docker stop` of the one
+    running container; `gpus(ids)` makes a container with ACCELERATOR=nvidia and GPU_IDS=ids, and returns the
+    ids of its GPUs.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Launcher:
 
 
 def prepare(project: Path, certificates: Path) -> None:
-    """Add what the checks look at: a build step that reads the secret, a script, and the settings in .env."""
+    """Add a build step that reads the secret, a script, and settings in .env, for the checks."""
     dockerfile = project / "docker/Dockerfile"
     text = dockerfile.read_text()
     begin = text.index("COPY --chown=app:root . /code\n")
@@ -62,13 +62,13 @@ def prepare(project: Path, certificates: Path) -> None:
 
 
 def last_line(done: Finished) -> str:
-    """Return the line of a client's output that says why it failed."""
+    """Return the line of a client's output with the reason of its failure."""
     lines = [line.strip() for line in f"{done.stdout}\n{done.stderr}".splitlines() if line.strip()]
     return (lines or [f"exit code {done.returncode}"])[-1]
 
 
 def builds(launcher: Launcher) -> str:
-    """The image is built, and the second build does nothing again."""
+    """Check that the image builds, and that a second build is cached."""
     begin = time.monotonic()
     done = launcher.build()
     seconds = time.monotonic() - begin
@@ -82,7 +82,7 @@ def builds(launcher: Launcher) -> str:
 
 
 def runs(launcher: Launcher) -> str:
-    """The project's script and the doctor end with 0."""
+    """Check that the project's script and the doctor succeed."""
     for command in ("script.py", "doctor"):
         done = launcher.run(command)
         if done.returncode:
@@ -91,7 +91,7 @@ def runs(launcher: Launcher) -> str:
 
 
 def owner_right(launcher: Launcher) -> str:
-    """An output belongs to the owner of the project folder."""
+    """Check that outputs belong to the owner of the project folder."""
     output = launcher.project / "outputs/owned"
     done = launcher.run("-c", "import pathlib; pathlib.Path('outputs/owned').write_text('x')")
     if done.returncode or not output.exists():
@@ -102,7 +102,7 @@ def owner_right(launcher: Launcher) -> str:
 
 
 def probe(launcher: Launcher) -> dict:
-    """Return what a container sees of its folders and secrets. Raises AssertionError: it does not run."""
+    """Return a container's view of its folders and secrets. Raises AssertionError if it does not run."""
     done = launcher.run("-c", PROBE)
     found = re.search(r"^\{.*\}$", done.stdout, re.MULTILINE)  # podman-compose prints a container's id first
     assert found, last_line(done)
@@ -110,7 +110,7 @@ def probe(launcher: Launcher) -> dict:
 
 
 def cache(launcher: Launcher) -> str:
-    """/cache is .cache of the project: it takes a file, which outlives the container and is the owner's."""
+    """Check that /cache is .cache of the project: a file there is kept and belongs to the owner."""
     wrote = probe(launcher)["cache"]
     if wrote is not True:
         return wrote
@@ -121,13 +121,13 @@ def cache(launcher: Launcher) -> str:
 
 
 def packages_writable(launcher: Launcher) -> str:
-    """A package can save beside itself."""
+    """Check that a package can save files in its own folder."""
     wrote = probe(launcher)["packages"]
     return YES if wrote is True else wrote
 
 
 def secret(launcher: Launcher) -> str:
-    """The certificates reach the build and the run, byte for byte."""
+    """Check that the build and the run get the certificates unchanged."""
     path = re.findall(r"(?m)^CA_BUNDLE=(.*)$", (launcher.project / ".env").read_text())[-1]
     wanted = subprocess.run(["cksum"], input=Path(path).read_bytes(), capture_output=True)
     seen = probe(launcher)
@@ -136,7 +136,7 @@ def secret(launcher: Launcher) -> str:
 
 
 def exit_codes(launcher: Launcher) -> str:
-    """A program's own code, 126 for what is no program and 127 for what does not exist come back."""
+    """Check the exit codes: the program's own, 126 for no program, 127 for a missing one."""
     wanted = {7: ["-c", "raise SystemExit(7)"], 126: ["docker"], 127: ["no-such-command"]}
     found = {code: launcher.run(*command).returncode for code, command in wanted.items()}
     wrong = [f"{code} became {got}" for code, got in found.items() if code != got]
@@ -144,7 +144,7 @@ def exit_codes(launcher: Launcher) -> str:
 
 
 def signals(launcher: Launcher) -> str:
-    """`docker stop` reaches the script, which saves its state and ends with its own code."""
+    """Check that `docker stop` reaches the script, which saves its state and exits with its own code."""
     ready, saved = (launcher.project / "outputs" / name for name in ("ready", "saved"))
     for file in (ready, saved):
         file.unlink(missing_ok=True)
@@ -167,7 +167,7 @@ def signals(launcher: Launcher) -> str:
 
 
 def within(seconds: float, done: Callable[[], bool]) -> bool:
-    """Wait until `done()`; return whether that was in time."""
+    """Wait until `done()` and return whether it was in time."""
     end = time.monotonic() + seconds
     while not done():
         if time.monotonic() > end:
@@ -177,7 +177,7 @@ def within(seconds: float, done: Callable[[], bool]) -> bool:
 
 
 def gpu_request(launcher: Launcher) -> str:
-    """ACCELERATOR=nvidia asks for all GPUs, and GPU_IDS for one."""
+    """Check that ACCELERATOR=nvidia requests all GPUs, and GPU_IDS one."""
     if launcher.gpus is None:
         return UNASKED
     wrong = [f"{ids} became {got or 'none'}" for ids in ("all", "1") if (got := launcher.gpus(ids)) != ids]
@@ -185,7 +185,7 @@ def gpu_request(launcher: Launcher) -> str:
 
 
 def messages(launcher: Launcher) -> str:
-    """Neither the settings nor a run come with a warning."""
+    """Check that neither the settings nor a run print a warning."""
     for ask in (launcher.config, lambda: launcher.run("-c", "pass")):
         if ask is None:
             continue
@@ -209,9 +209,9 @@ COLUMNS: dict[str, Callable[[Launcher], str]] = {
 
 
 def examine(launcher: Launcher) -> dict[str, str]:
-    """Return a row of the table: "yes…", "-" where it was not asked, else what went wrong, by column.
+    """Return a row of the table by column: "yes…", "-" if it was not checked, else what went wrong.
 
-    A check that stops in an error is that column's answer: the others are asked all the same.
+    An error of a check is the value of its column; the other checks still run.
     """
     row = {}
     for column, check in COLUMNS.items():
@@ -223,13 +223,13 @@ def examine(launcher: Launcher) -> dict[str, str]:
 
 
 def wrong(row: dict[str, str]) -> dict[str, str]:
-    """Return the cells that are neither right nor left out."""
+    """Return the cells with a failure."""
     return {column: cell for column, cell in row.items() if not cell.startswith((YES, UNASKED))}
 
 
 @pytest.fixture(scope="module")
 def launchers(pytestconfig: pytest.Config) -> Iterator[dict[str, dict[str, str]]]:
-    """The rows of the table by launcher, which is shown when the file's tests are done."""
+    """Yield the rows of the table by launcher, and print the table after the file's tests."""
     rows: dict[str, dict[str, str]] = {}
     yield rows
     if rows:
@@ -238,7 +238,7 @@ def launchers(pytestconfig: pytest.Config) -> Iterator[dict[str, dict[str, str]]
 
 
 def copy_for(project: Path, folder: Path, owner: int) -> Path:
-    """Copy a project for a launcher, with everything in it given to `owner`."""
+    """Copy a project for a launcher and change the owner of all files."""
     copy = Path(shutil.copytree(project, folder, symlinks=True))
     for path in (copy, *copy.rglob("*")):
         os.chown(path, owner, owner, follow_symlinks=False)

@@ -1,4 +1,4 @@
-"""Where a password could be found after a build, and the search for it."""
+"""Search for a password in everything that a build leaves."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from urllib.parse import quote
 
 from tests.conftest import BakedProject
 
-HISTORY = "buildx history"  # what the engine keeps of each build; the arguments are part of it
+HISTORY = "buildx history"  # the engine's record of each build, with its arguments
 
 
 @dataclass(frozen=True)
 class Password:
-    """An account, its password, and a word of the password that no encoding of it changes."""
+    """An account, its password, and a part of the password that no encoding changes."""
 
     account: str
     text: str
     word: str
 
     def is_in(self, data: bytes) -> bool:
-        """Return whether it is there: whole or in part, percent-encoded, or as basic auth has it."""
+        """Return whether data has the password: whole or in part, percent-encoded, or as basic auth."""
         pair = base64.b64encode(f"{self.account}:{self.text}".encode()).rstrip(b"=")
         encoded = {self.text.encode(), quote(self.text, safe="").encode(), self.word.encode(), pair[:-2]}
         return any(needle in data for needle in encoded)
 
 
 def output(*command: str) -> bytes:
-    """Return everything that a command says. Raises AssertionError where it fails."""
+    """Return the output of a command. Raises AssertionError if it fails."""
     done = subprocess.run(command, capture_output=True)
     assert done.returncode == 0, f"{command}: {done.stderr.decode()}"
     return done.stdout + done.stderr
@@ -67,7 +67,7 @@ def in_history(build: str, password: Password) -> Iterator[str]:
 
 
 def in_image(image: str, password: Password, folder: Path) -> Iterator[str]:
-    """Yield each file of a saved image that has the password: its settings, and what is in its layers."""
+    """Yield each file of a saved image that has the password: its settings, and files in its layers."""
     archive = folder / "image.tar"
     output("docker", "save", "--output", str(archive), image)
     with tarfile.open(archive) as saved:
@@ -75,7 +75,7 @@ def in_image(image: str, password: Password, folder: Path) -> Iterator[str]:
         for member in filter(tarfile.TarInfo.isfile, saved):
             blobs += 1
             data = saved.extractfile(member).read()
-            if data.startswith(b"\x1f\x8b"):  # an engine with containerd's image store
+            if data.startswith(b"\x1f\x8b"):  # containerd's image store
                 data = gzip.decompress(data)
             assert not data.startswith(b"\x28\xb5\x2f\xfd"), "zstd: nothing would be found in it"
             if password.is_in(data):
@@ -85,7 +85,7 @@ def in_image(image: str, password: Password, folder: Path) -> Iterator[str]:
 
 
 def in_folder(folder: Path, password: Password, but: set[str] = frozenset()) -> Iterator[str]:
-    """Yield each file below `folder` that has the password, except those in which the user wrote it."""
+    """Yield each file below `folder` that has the password, except the user's own."""
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.name not in but and password.is_in(path.read_bytes()):
             yield str(path.relative_to(folder))
@@ -94,10 +94,10 @@ def in_folder(folder: Path, password: Password, but: set[str] = frozenset()) -> 
 def places(
     project: BakedProject, image: str, log: str, builds: set[str], password: Password, own: set[str]
 ) -> dict[str, list[str]]:
-    """Return, for each place that was searched, where in it the password is.
+    """Return, for each searched place, where it has the password.
 
-    `log` is what the builds said, `builds` their names in the history, `own` the names of the
-    files that the user keeps the password in.
+    `log` is the output of the builds, `builds` their names in the history, `own` the names of the
+    user's files with the password.
     """
     environment = ("docker", "run", "--rm", "--entrypoint", "env", image)
     found = {

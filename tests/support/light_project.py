@@ -1,4 +1,4 @@
-"""A project without the public packages, for tests that build often and look at something else."""
+"""Make a project without public packages, for tests that build often and check something else."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ SCRIPT = "import pathlib; pathlib.Path('made').write_text('by script.py')\n"
 
 
 def empty(project: BakedProject) -> BakedProject:
-    """Leave a project, and its dev container, nothing to install but its private packages.
+    """Remove all packages of a project and its dev container, except private ones.
 
-    Its doctor has nothing to compare then. It is built for ACCELERATOR=cpu, and reaches servers on
+    Its doctor then has nothing to compare. It is built for ACCELERATOR=cpu, and can reach servers on
     this machine's loopback.
     """
     path = project.path / "pyproject.toml"
@@ -42,7 +42,7 @@ def empty(project: BakedProject) -> BakedProject:
 
 @pytest.fixture(scope="session")
 def light(base: Base, tmp_path_factory: pytest.TempPathFactory) -> BakedProject:
-    """A built project without packages, whose script.py needs none. Do not change it."""
+    """Return a built project without packages, whose script.py needs none. Do not change it."""
     project = empty(generate(tmp_path_factory.mktemp("light"), project=LIGHT))
     (project.path / "script.py").write_text(SCRIPT)
     done = project.run("docker", "compose", "build", "--progress", "plain")
@@ -52,5 +52,5 @@ def light(base: Base, tmp_path_factory: pytest.TempPathFactory) -> BakedProject:
 
 @pytest.fixture(scope="session")
 def light_image(light: BakedProject) -> str:
-    """The name of its image: a third of the size, for copies to other engines."""
+    """Return the name of its image, a third of the size, for copies to other engines."""
     return image_of(LIGHT)

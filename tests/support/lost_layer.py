@@ -1,6 +1,6 @@
-"""Docker Engine can lose a layer of its build cache: a test that meets it runs again, and the report says so.
+"""Run a test again if Docker Engine has lost a layer of its build cache, and report it.
 
-With the graph drivers, garbage collection during a build removes layers that the build still needs
+With graph drivers, garbage collection during a build removes layers that the build still needs
 (github.com/moby/buildkit/issues/5469). Each later build that finds the step in the cache then fails, too.
 """
 
@@ -17,7 +17,7 @@ LOST = re.compile(r"failed to prepare (\w+) as \w+: .*: no such file or director
 
 
 def pytest_exception_interact(node: pytest.Item, call: pytest.CallInfo, report: pytest.TestReport) -> None:
-    """Remove a step without its layer from the build cache, before pytest runs the test again."""
+    """Remove a step without its layer from the build cache, before pytest repeats the test."""
     if lost := LOST.search(str(call.excinfo.value)):
         forget(lost[1])
         say(

@@ -1,5 +1,5 @@
-# The layout of NVIDIA's PyTorch image, without NVIDIA: PyTorch and NumPy in the system's own Python, pip held to
-# their versions, an OpenCV under a name of its own, a pytest that sees nothing but the system's packages.
+# A stand-in for NVIDIA's PyTorch image: PyTorch and NumPy in the system's Python, pip constrained to their
+# versions, an OpenCV under another name, a pytest that sees only the system's packages.
 ARG BASE
 FROM ${BASE}
 ARG TORCH_INDEX

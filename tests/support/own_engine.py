@@ -1,4 +1,4 @@
-"""A Docker Engine that a test has for itself."""
+"""Provide a Docker Engine for one test alone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.engine import give_up
 
 @contextmanager
 def own_engine(name: str, config: pytest.Config, data: Path | None = None) -> Iterator[tuple[Daemon, dict]]:
-    """Lend a dockerd that a test may stop, and what the environment of its clients has."""
+    """Start a dockerd that a test may stop; yield it and the variables for its clients."""
     try:
         engines.refuse_unless_debian_and_root()
     except EngineError as error:

@@ -1,7 +1,7 @@
-"""Scripts that run in a container and tell what it is like there."""
+"""Scripts that run in a container and print what they find there."""
 
-# Saves its state at SIGTERM, which takes a while, and ends with a code of its own. A second SIGTERM
-# would interrupt that, or kill Python on its way out.
+# Saves its state on SIGTERM, which takes a while, and exits with its own code. A second SIGTERM would
+# interrupt that.
 PATIENT = """
 import pathlib, signal, sys, time
 def save(*_):
@@ -13,7 +13,7 @@ signal.signal(signal.SIGTERM, save)
 pathlib.Path("outputs/ready").write_text("x")
 time.sleep(300)
 """
-# Prints which folders took a file, and the checksums of the certificates that the build and the run have.
+# Prints the writable folders, and the checksums of the certificates of the build and the run.
 PROBE = """
 import json, os, pathlib, site, subprocess
 def takes(folder):

@@ -1,4 +1,4 @@
-"""PyTorch for the tests, where its own index and NVIDIA's image cannot be reached: stand-ins that say so."""
+"""Provide stand-ins for PyTorch's index and NVIDIA's images, if those cannot be reached."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from tests.support.workers import CHECKOUT, image_of, report
 
 INDEX = "https://download.pytorch.org/whl/cpu"
 STAND_IN_VERSION, STAND_IN_VISION = "2.13.0", "0.28.0"
-# The last PyTorch that the public index has for a CPU on Arm.
+# The last PyTorch on PyPI for the CPU on Arm.
 ARM_VERSION, ARM_VISION = "2.10.0", "0.25.0"
-# One address in every run and worker: it is in uv.lock, so another one would be another build.
+# The same address in every run and worker: it is in uv.lock, so another one would cause another build.
 ADDRESS = ("127.84.111.99", 8084)
-# What compose needs to build and to run beside a server on this machine's loopback.
+# Compose settings to reach a server on this machine's loopback.
 ON_THE_HOST = "services: {app: {network_mode: host, build: {network: host}}}\n"
 NGC_STAND_IN, CUDA_STAND_IN = f"capy-env-ngc-stand-in{CHECKOUT}", f"capy-env-cuda-stand-in{CHECKOUT}"
 CUDNN_PARTS = ("graph", "ops", "cnn", "adv", "heuristic", "engines_precompiled", "engines_runtime_compiled")
@@ -45,14 +45,14 @@ CUDA_LIBRARIES = [
 
 @dataclass(frozen=True)
 class PyTorch:
-    """Where the CPU build of PyTorch comes from; without a version, as the project says."""
+    """The index of PyTorch's CPU build, and its version; without a version, the project's."""
 
     index: str
     version: str = ""
     vision: str = ""
 
     def use_in(self, project: BakedProject) -> None:
-        """Point the index of the project, by its name, at this one, and pin what it has."""
+        """Set this index in the project, and pin its versions."""
         if not self.version:
             return
         path = project.path / "pyproject.toml"
@@ -68,7 +68,7 @@ class PyTorch:
 
 @pytest.fixture(scope="session")
 def pytorch(engine: Engine, pytestconfig: pytest.Config) -> Iterator[PyTorch]:
-    """PyTorch's index of CPU builds, or one on the loopback that serves the build which pip finds here."""
+    """Return PyTorch's index of CPU builds, or one on the loopback with the build that pip finds here."""
     try:
         urlopen(f"{INDEX}/torch/", timeout=20).close()
     except OSError as error:  # a proxy that hangs up raises another one than a name that is unknown
@@ -95,22 +95,22 @@ def pytorch(engine: Engine, pytestconfig: pytest.Config) -> Iterator[PyTorch]:
 
 
 class Shared(ThreadingHTTPServer):
-    """A server beside those of other workers at the same address; all have the same files."""
+    """A server that shares its address with those of other workers; all have the same files."""
 
     allow_reuse_port = True
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    """A listing of a folder's files is all that an index of wheels is."""
+    """Serve a folder of wheels as an index, without a log."""
 
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
 
 def lock(project: BakedProject) -> None:
-    """Pin today's versions, as `docker compose run --rm app uv lock` does, but before there is an image."""
+    """Write uv.lock, as `docker compose run --rm app uv lock` does, but without an image."""
     uv = Path(sys.executable).with_name("uv")
     done = subprocess.run([uv, "lock"], cwd=project.path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -121,8 +121,8 @@ def cpu_wheel(
 ) -> Path:
     """Return the CPU build of PyTorch as a wheel in `folder`, downloaded once.
 
-    For the Python of this Debian, since the stand-in for the base image is the same release. A lock is for
-    both processors, so there is a wheel for the other one, too, with nothing in it.
+    For the Python of this Debian, since the stand-in base image is the same release. A lock needs wheels for
+    both processors, so the other one gets an empty wheel.
     """
     asked = [shutil.which("python3", path="/usr/bin") or sys.executable, "-c"]
     asked += ["import sys; print(*sys.version_info[:2], sep='.')"]
@@ -142,7 +142,7 @@ def cpu_wheel(
 
 
 def write_empty_wheel(wheel: Path, path: Path) -> None:
-    """Write a wheel with the metadata of another one, and nothing else."""
+    """Write a wheel with the metadata of another one and no files."""
     with zipfile.ZipFile(wheel) as source, zipfile.ZipFile(path, "w") as archive:
         for name in source.namelist():
             if match := re.fullmatch(r"([^/]+\.dist-info)/(METADATA|WHEEL)", name):
@@ -153,7 +153,7 @@ def write_empty_wheel(wheel: Path, path: Path) -> None:
 
 @pytest.fixture(scope="session")
 def arm_pytorch(pytorch: PyTorch, pytestconfig: pytest.Config) -> PyTorch:
-    """PyTorch for a CPU on Arm: what its own index has, or the public index's last one."""
+    """Return PyTorch for the CPU on Arm, from its own index, else the last one on PyPI."""
     if not pytorch.version:
         return pytorch
     folder = cache() / "pytorch-index" / "torch"
@@ -166,7 +166,7 @@ def arm_pytorch(pytorch: PyTorch, pytestconfig: pytest.Config) -> PyTorch:
 
 @pytest.fixture(scope="session")
 def ngc_image(base: Base, pytorch: PyTorch, pytestconfig: pytest.Config) -> str:
-    """A stand-in for NVIDIA's PyTorch image: its layout, with the CPU build of PyTorch in it."""
+    """Build a stand-in for NVIDIA's PyTorch image: its layout, with PyTorch's CPU build."""
     report(pytestconfig, f"STAND-IN: {NGC_STAND_IN} has the CPU build, not NVIDIA's PyTorch image")
     packages = f"torch=={STAND_IN_VERSION} torchvision=={STAND_IN_VISION}"
     arguments = [f"BASE={base.name}", f"TORCH_INDEX={pytorch.index}", f"PACKAGES={packages}"]
@@ -175,7 +175,7 @@ def ngc_image(base: Base, pytorch: PyTorch, pytestconfig: pytest.Config) -> str:
 
 @pytest.fixture(scope="session")
 def cuda_image(base: Base, pytestconfig: pytest.Config) -> str:
-    """A stand-in for NVIDIA's image with CUDA 12 and cuDNN: libraries with the right names, and empty."""
+    """Build a stand-in for NVIDIA's image with CUDA 12 and cuDNN: empty libraries with its names."""
     report(pytestconfig, f"STAND-IN: {CUDA_STAND_IN} has empty CUDA libraries, not NVIDIA's")
     arguments = [f"BASE={base.name}", f"LIBRARIES={' '.join(CUDA_LIBRARIES)}"]
     return build_image(recipe("cuda-stand-in"), CUDA_STAND_IN, *arguments)
@@ -183,14 +183,14 @@ def cuda_image(base: Base, pytestconfig: pytest.Config) -> str:
 
 @pytest.fixture(scope="session")
 def nvidia_image(built: BakedProject) -> str:
-    """The image of ACCELERATOR=nvidia, with NVIDIA's own packages; its doctor was content."""
+    """Build the image of ACCELERATOR=nvidia with NVIDIA's own packages; the doctor accepts it."""
     done = built.run("docker", "compose", "build", "--progress", "plain", ACCELERATOR="nvidia")
     assert done.returncode == 0, done.stdout + done.stderr
     return image_of("capy-test", "nvidia")
 
 
 def recipe(name: str) -> str:
-    """Return the text of one of the tests' own Dockerfiles."""
+    """Return the text of a Dockerfile in tests/support."""
     return Path(__file__).with_name(f"{name}.Dockerfile").read_text()
 
 

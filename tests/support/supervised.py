@@ -1,4 +1,4 @@
-"""The script of docs/hosts.md that a supervisor starts, and a supervisor that stops it with one signal."""
+"""Run the supervisor script of docs/hosts.md, and stop it as a supervisor does."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HOSTS = Path(__file__).parent.parent.parent / "docs/hosts.md"
 
 
 def write_script(project: Path) -> Path:
-    """Write the page's script, word for word, into a project, with a script for it to run."""
+    """Write the page's script into a project, with a script that it runs."""
     text = HOSTS.read_text().partition("\n## Start it from a supervisor\n")[2]
     found = re.search(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     (project / "supervised.sh").write_text(found[1])
@@ -26,9 +26,9 @@ def write_script(project: Path) -> Path:
 
 
 def start(project: Path, environment: Mapping[str, str]) -> subprocess.Popen[str]:
-    """Start the page's script as a supervisor would, and wait until the container's script is ready.
+    """Start the page's script as a supervisor does, and wait until the container's script is ready.
 
-    Raises AssertionError where it does not start.
+    Raises AssertionError if it does not start.
     """
     for name in ("ready", "saved"):
         (project / "outputs" / name).unlink(missing_ok=True)
@@ -49,6 +49,6 @@ def start(project: Path, environment: Mapping[str, str]) -> subprocess.Popen[str
 
 
 def end(process: subprocess.Popen[str]) -> None:
-    """Kill what a test left of the process and its children."""
+    """Kill the process and its children, if they still run."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)

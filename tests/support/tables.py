@@ -1,4 +1,4 @@
-"""Tables that a test run prints: the rows of docs/hosts.md."""
+"""Print tables in a test run: the rows of docs/hosts.md."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def report_table(config: pytest.Config, columns: Iterable[str], rows: Iterable[I
     """Print a table at once, and again in the summary."""
     table = Table(*columns, box=None)
     for row in rows:
-        table.add_row(*map(escape, row))  # an error of an engine may have brackets
+        table.add_row(*map(escape, row))  # an engine's error may have brackets
     console = Console(width=WIDTH, record=True, file=io.StringIO())
     console.print(table)
     for line in console.export_text().splitlines():

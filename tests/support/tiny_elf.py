@@ -1,4 +1,4 @@
-"""ELF files of a few hundred bytes: what a loader reads of an extension module, and nothing that runs."""
+"""Make ELF files of a few hundred bytes, with what a loader reads of an extension module."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def tiny_elf(needed: Iterable[str] = (), undefined: Iterable[str] = (), defined:
     entries = table + SYMBOL * len(symbols)
     size = 16 * (len(dynamic) + 2)
     sections = entries + size
-    base = 0x1000  # addresses are other numbers than offsets, as in a real file
+    base = 0x1000  # addresses differ from offsets, as in a real file
     dynamic += [(5, base + names), (0, 0)]
     segments = struct.pack("<IIQQQQQQ", 1, 4, 0, base, base, sections, sections, 1)
     segments += struct.pack("<IIQQQQQQ", 2, 4, entries, base + entries, base + entries, size, size, 1)

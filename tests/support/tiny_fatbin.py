@@ -1,4 +1,4 @@
-"""A fat binary of a few hundred bytes: the headers that name the GPUs it is for, and no code."""
+"""Make a fat binary of a few hundred bytes: headers with GPU architectures, and no code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two workers on one engine: which tests stay together, and what the workers have to say at the end."""
+"""Schedule tests on two workers with one engine, and collect their reports for the summary."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ TESTS = Path(__file__).parent.parent
 
 
 def report(config: pytest.Config, line: str) -> None:
-    """Say `line` at once and again in the summary, where nobody misses it."""
+    """Print `line` now and again in the summary."""
     config.stash.setdefault(REPORT, []).append(line)
     print(line)
 
 
 def image_of(project: str, accelerator: str = "cpu") -> str:
-    """Return the name of a project's image, as compose.yaml makes it of CHECKOUT."""
+    """Return the name of a project's image, which compose.yaml derives from CHECKOUT."""
     return f"{project}{CHECKOUT}:{accelerator}"
 
 
-# The longest first, so that no worker ends with one of them alone.
+# The longest first, so that no worker is left with one of them at the end.
 LONGEST = ("devcontainer", "test_ray", "test_environments", "test_private_index")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files that take longest first."""
+    """Sort the files that take longest to the start."""
     ranks = {name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: min((ranks[name] for name in LONGEST if name in item.nodeid), default=9))
 
 
 class ByFile(LoadFileScheduling):
-    """Keep a file's tests on one worker, and all of the dev container's, which share users of the host."""
+    """Keep a file's tests on one worker, and all dev container tests, which share users of the host."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
@@ -53,7 +53,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log) -> ByFile | None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Hand a worker's lines to the process that prints the summary."""
+    """Send a worker's lines to the process that prints the summary."""
     if WORKER:
         stash = session.config.stash
         session.config.workeroutput |= {
@@ -64,16 +64,16 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node) -> None:
-    """Take a worker's lines; what several workers say is said once."""
+    """Receive a worker's lines, without duplicates."""
     lines = node.config.stash.setdefault(REPORT, [])
-    output = getattr(node, "workeroutput", {})  # a worker that died has none
+    output = getattr(node, "workeroutput", {})  # a crashed worker has none
     lines += [line for line in output.get("report", []) if line not in lines]
     if output.get("engine used"):
         node.config.stash[ENGINE_USED] = True
 
 
 def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
-    """Say on which engine and which base image the tests ran, and how to run again what failed."""
+    """Print the engine and the base image of the tests, and how to run failed tests again."""
     for line in config.stash.get(REPORT, []):
         terminalreporter.write_line(line, yellow=True)
     python = os.path.relpath(sys.executable)

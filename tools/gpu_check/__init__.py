@@ -1,1 +1,1 @@
-"""`make gpu-check`: generated projects on a machine with an NVIDIA GPU, without Docker and network."""
+"""Test generated projects on a machine with an NVIDIA GPU, without Docker and network: `make gpu-check`."""

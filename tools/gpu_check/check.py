@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Runs generated projects on this machine's NVIDIA GPU, and asks whether their doctor says what the GPU does.
+"""Run generated projects on this machine's NVIDIA GPU, and compare the results with their doctor's report.
 
     python3 FOLDER/gpu_check/check.py [--pieces FOLDER] [--report FILE] [--only STEP …]
 
-It needs a Python with PyTorch for CUDA; neither Docker nor a network. `make gpu-check-pack` made FOLDER.
-Exit code 1: the doctor and the GPU disagree, or a step failed.
+Needs a Python with PyTorch for CUDA; no Docker, no network. `make gpu-check-pack` makes FOLDER.
+Exit code 1: the doctor's report is wrong, or a step failed.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from report import Report
 
 
 def main() -> int:
-    """Run the steps that were asked for; write the report; return the exit code."""
+    """Run the chosen steps, write the report and return the exit code."""
     here = Path(__file__).resolve().parent.parent
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pieces", type=Path, default=here / "pieces", help="default: beside this folder")
-    parser.add_argument("--work", type=Path, help="default: a temporary folder, which is removed")
+    parser.add_argument("--work", type=Path, help="work folder (default: a temporary one)")
     parser.add_argument("--report", type=Path, default=Path("gpu-report.md"))
-    parser.add_argument("--seconds", type=int, default=460, help="for all of it; default: 460")
+    parser.add_argument("--seconds", type=int, default=460, help="time limit for all steps (default: 460)")
     parser.add_argument("--only", nargs="+", choices=steps.STEPS, default=list(steps.STEPS))
     chosen = parser.parse_args()
 
@@ -42,7 +42,7 @@ def main() -> int:
         machine.deadline = begin + chosen.seconds
         for name in chosen.only:
             steps.run(name, machine, report)
-            chosen.report.write_text(report.text(time.monotonic() - begin))  # whoever is killed has this much
+            chosen.report.write_text(report.text(time.monotonic() - begin))  # kept if a later step is killed
     except CannotCheck as error:
         report.fail("preparation", str(error))
     except KeyboardInterrupt:
@@ -57,7 +57,7 @@ def main() -> int:
 
 
 def prepare(here: Path, work: Path, pieces: Path, report: Report) -> steps.Machine:
-    """Make the environment and copies of the projects; without the pieces, one without ONNX Runtime."""
+    """Make the environment and copies of the projects; without pieces, without ONNX Runtime."""
     work.mkdir(parents=True, exist_ok=True)
     machine = steps.Machine(work)
     made = work / "environment"
@@ -68,7 +68,7 @@ def prepare(here: Path, work: Path, pieces: Path, report: Report) -> steps.Machi
             environment.add(made, environment.put_together(pieces, work / "wheel"))
         except CannotCheck as error:
             report.note(f"without ONNX Runtime: {error}")
-    shutil.rmtree(work / "projects", ignore_errors=True)  # a training would go on where the last check ended
+    shutil.rmtree(work / "projects", ignore_errors=True)  # else a training would continue from the last check
     shutil.copytree(here / "projects", work / "projects")
     return machine
 

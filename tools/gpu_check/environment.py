@@ -1,4 +1,4 @@
-"""The check's Python environment: the machine's own packages, and the ONNX Runtime that was carried here."""
+"""Make the check's Python environment: the machine's own packages, and ONNX Runtime from the pieces."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from pathlib import Path
 
 
 class CannotCheck(Exception):
-    """Something that the reader can mend; the message is one line."""
+    """An error that the user can fix; the message is one line."""
 
 
-# What the image leaves out, too (docker/sync.sh): nothing may need it.
+# Files that the image leaves out, too (docker/sync.sh); no program needs them.
 LEFT_OUT = ("triton/**/*.a", "nvidia/**/libnvrtc*.alt.so.*")
 
 
 def put_together(pieces: Path, folder: Path) -> Path:
-    """Return the wheel that the pieces make. Raises CannotCheck where one is missing or is another one's."""
+    """Return the wheel made of the pieces. Raises CannotCheck if a piece is missing or of another wheel."""
     try:
         manifest = json.loads((pieces / "manifest.json").read_text())
     except OSError as error:
@@ -43,13 +43,13 @@ def put_together(pieces: Path, folder: Path) -> Path:
 
 
 def make(folder: Path) -> None:
-    """Make an environment with this Python's packages, apart from ONNX Runtime.
+    """Make an environment with this Python's packages except ONNX Runtime.
 
-    This Python stays as it is: its packages are hard links, or copies on another file system.
+    This Python is not changed: the packages are hard links, or copies on another file system.
     """
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     target = next(folder.glob("lib/python3*/site-packages"))
-    for packages in map(Path, site.getsitepackages()):  # the first one wins, as it does for Python
+    for packages in map(Path, site.getsitepackages()):  # the first one wins, as for Python
         if packages.is_dir():
             copy(packages, target)
     for other in target.glob("onnxruntime*"):
@@ -66,7 +66,7 @@ def add(folder: Path, wheel: Path) -> None:
 
 
 def copy(packages: Path, target: Path) -> None:
-    """Copy a folder's contents, as hard links where the file system has them."""
+    """Copy a folder's contents, as hard links if the file system allows it."""
     command = ["cp", "--archive", "--no-clobber"]
     for option in (["--link"], []):
         if subprocess.run([*command, *option, f"{packages}/.", target], capture_output=True).returncode == 0:
@@ -75,7 +75,7 @@ def copy(packages: Path, target: Path) -> None:
 
 
 def libraries(environment: Path) -> str:
-    """Return the folders of NVIDIA's libraries among the packages, as LD_LIBRARY_PATH has them."""
+    """Return LD_LIBRARY_PATH with the folders of NVIDIA's libraries in the packages."""
     folders = sorted(environment.glob("lib/python3*/site-packages/nvidia/*/lib"))
-    own = os.environ.get("LD_LIBRARY_PATH", "").split(":")  # where some machines have the driver's libraries
+    own = os.environ.get("LD_LIBRARY_PATH", "").split(":")  # some machines have the driver's libraries there
     return ":".join([*map(str, folders), *filter(None, own)])

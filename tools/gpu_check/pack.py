@@ -1,4 +1,4 @@
-"""Prepares a GPU check: projects, scripts, and the wheel of ONNX Runtime in pieces, in one folder.
+"""Prepare a GPU check: a folder with projects, scripts, and the wheel of ONNX Runtime in pieces.
 
 python -m tools.gpu_check.pack FOLDER
 """
@@ -25,10 +25,10 @@ PIECE_BYTES = 60_000_000
 
 
 def pack(folder: Path) -> Path:
-    """Write everything that the check needs into `folder`, which must be new; return it.
+    """Write everything that the check needs into `folder`, which must not exist, and return it.
 
-    The pieces of the wheel are in `pieces/`, so that each can travel alone.
-    Raises OSError where the folder is there, CalledProcessError where pip finds no wheel.
+    The pieces of the wheel are in `pieces/`, so that each can be copied alone.
+    Raises OSError if the folder exists, CalledProcessError if pip finds no wheel.
     """
     folder.mkdir(parents=True)
     for name in ENVIRONMENTS:
@@ -41,7 +41,7 @@ def pack(folder: Path) -> Path:
 
 
 def generate(environment: str, folder: Path) -> None:
-    """Make the project of an environment; without the hooks, which are for a person."""
+    """Generate the project of an environment, without hooks."""
     with tempfile.TemporaryDirectory() as scratch:
         settings = Path(scratch, "settings.yaml")
         settings.write_text(f"replay_dir: {scratch}/replay\ncookiecutters_dir: {scratch}/templates\n")
@@ -60,7 +60,7 @@ def generate(environment: str, folder: Path) -> None:
 
 
 def pinned(project: Path) -> str:
-    """Return the requirement of ONNX Runtime that a project was generated with."""
+    """Return a project's requirement for ONNX Runtime."""
     facts = json.loads((project / "docker/environment.json").read_text(encoding="utf-8"))
     return f"onnxruntime-gpu=={facts['frameworks']['onnxruntime']['version']}"
 
@@ -96,7 +96,7 @@ if __name__ == "__main__":
     try:
         made = pack(parser.parse_args().folder)
     except FileExistsError as error:
-        sys.exit(f"gpu-check: {error.filename} is there already: remove it, or name another folder")
+        sys.exit(f"gpu-check: {error.filename} already exists: remove it, or name another folder")
     except subprocess.CalledProcessError as error:
         sys.exit(f"gpu-check: pip found no wheel, see above (exit code {error.returncode})")
-    print(f"{made}: copy it to the machine with the GPU, then there: python3 {made.name}/gpu_check/check.py")
+    print(f"Copy {made} to the machine with the GPU, then run there: python3 {made.name}/gpu_check/check.py")

@@ -1,4 +1,4 @@
-"""What a GPU check found: facts, tables, and each place where the doctor and the GPU disagree."""
+"""Write the report of a GPU check: facts, tables, and the differences between doctor and GPU."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Report:
-    """Collects what the steps find, in their order."""
+    """Collect the findings of the steps in order."""
 
     sections: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -21,19 +21,19 @@ class Report:
         self.sections.append((title, "\n".join(["| what | found |", "|---|---|", *lines])))
 
     def output(self, title: str, text: str) -> None:
-        """Add what a program printed."""
+        """Add the output of a program."""
         self.sections.append((title, f"```\n{text.strip()}\n```"))
 
     def note(self, text: str) -> None:
-        """Add a difference that is no fault: a version that is not the matrix's, a part that is missing."""
+        """Add a difference that is no error: another version than the matrix's, a missing part."""
         self.notes.append(text)
 
     def disagree(self, text: str) -> None:
-        """Add a place where the doctor says one thing and the GPU another."""
+        """Add a difference between the doctor's report and the GPU."""
         self.disagreements.append(text)
 
     def fail(self, step: str, reason: str) -> None:
-        """Add a step that did not come to its end, or whose result is wrong."""
+        """Add a step that failed or has a wrong result."""
         self.failures.append(f"{step}: {reason}")
 
     def is_bad(self) -> bool:
@@ -41,7 +41,7 @@ class Report:
         return bool(self.disagreements or self.failures)
 
     def text(self, seconds: float) -> str:
-        """Return the report as Markdown; the verdict comes first."""
+        """Return the report as Markdown, the verdict first."""
         day = datetime.datetime.now(datetime.UTC).date().isoformat()
         verdict = "the doctor and the GPU agree"
         if self.is_bad():

@@ -1,4 +1,4 @@
-"""The steps of a GPU check, in the order of their worth; each one adds to the report."""
+"""Run the steps of a GPU check, the most important first; each adds to the report."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import environment
 from report import Report
 
 PROBES = Path(__file__).resolve().parent / "probes"
-# The doctor's checks of a container, which this machine is not: it may have a cuDNN of its own, for one.
+# The doctor's checks for containers only: this machine may have its own cuDNN, for example.
 OF_A_CONTAINER = {"folders", "user", "python", "shared-memory", "gpu", "cudnn"}
 SECONDS = 150  # for one command
 ON_GPU = {
@@ -26,13 +26,13 @@ ON_GPU = {
     "training": re.compile(r"^device +(?!CPU)\S", re.MULTILINE),
     "full": re.compile(r"^provider +CUDAExecutionProvider$", re.MULTILINE),
 }
-# What the doctor computes in each environment, by the names of its checks.
+# The doctor's checks that compute something, for each environment.
 COMPUTES = {"inference": ["onnxruntime"], "training": ["torch"], "full": ["torch", "onnxruntime"]}
 
 
 @dataclass
 class Machine:
-    """The check's folder on this machine, and what was learnt on the way."""
+    """The check's folder on this machine, and the doctor's findings so far."""
 
     work: Path
     findings: dict[str, dict[str, dict]] = field(default_factory=dict)  # environment -> check -> finding
@@ -45,7 +45,7 @@ class Machine:
 
     @property
     def environments(self) -> list[str]:
-        """Return the environments whose packages are here."""
+        """Return the environments whose packages are available."""
         return [name for name in COMPUTES if name == "training" or self.has_onnxruntime]
 
     @property
@@ -58,7 +58,7 @@ class Machine:
         return self.work / "projects" / name
 
     def settings(self, **more: str) -> dict[str, str]:
-        """Return the environment of a child process: what the image sets, with folders of the check."""
+        """Return the environment of a child process: the image's variables, with folders of the check."""
         made, cache = self.work / "environment", self.work / "cache"
         home = self.work / "home"
         for folder in (cache, home):
@@ -68,9 +68,9 @@ class Machine:
             "ACCELERATOR": "nvidia",
             "CUDA_CACHE_PATH": str(cache / "nv"),
             "HOME": str(home),
-            "LD_LIBRARY_PATH": environment.libraries(made),  # the image has them by ldconfig
+            "LD_LIBRARY_PATH": environment.libraries(made),  # ldconfig in the image
             "PATH": f"{made / 'bin'}:{os.environ['PATH']}",
-            "PYTHONDONTWRITEBYTECODE": "1",  # the packages are hard links of the machine's own
+            "PYTHONDONTWRITEBYTECODE": "1",  # the packages are hard links to the machine's own
             "TORCHINDUCTOR_CACHE_DIR": str(cache / "torchinductor"),
             "TRITON_CACHE_DIR": str(cache / "triton"),
             "UV_PROJECT_ENVIRONMENT": str(made),
@@ -82,7 +82,7 @@ class Machine:
     def run(
         self, *command: str | Path, folder: Path | None = None, **settings: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command; one that takes too long has exit code 124."""
+        """Run a command; after a timeout its exit code is 124."""
         seconds = max(1, min(SECONDS, self.deadline - time.monotonic()))
         captured = {"text": True, "errors": "replace", "stdin": subprocess.DEVNULL, "start_new_session": True}
         captured |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
@@ -99,17 +99,17 @@ class Machine:
         return subprocess.CompletedProcess(command, process.returncode, output, errors)
 
     def in_project(self, name: str, *command: str, **settings: str) -> subprocess.CompletedProcess[str]:
-        """Run the environment's Python in a project, whose own package it finds."""
+        """Run the environment's Python in a project, with the project's package in its path."""
         project = self.project(name)
         source = {"PYTHONPATH": str(project / "src")}
         return self.run(self.python, *command, folder=project, **(source | settings))
 
 
 def run(name: str, machine: Machine, report: Report) -> None:
-    """Run a step; what it did not expect is a failure, and the other steps go on."""
+    """Run a step; report an unexpected error as a failure."""
     begin = time.monotonic()
     if begin > machine.deadline:
-        report.fail(name, "not begun: the time was over (--seconds)")
+        report.fail(name, "not started: no time left (--seconds)")
         return
     print(f"gpu-check: {name} …", file=sys.stderr, flush=True)
     try:
@@ -120,7 +120,7 @@ def run(name: str, machine: Machine, report: Report) -> None:
 
 
 def facts(machine: Machine, report: Report) -> None:
-    """What the driver and PyTorch say of the machine."""
+    """Report the driver's and PyTorch's facts of the machine."""
     smi = read_smi(machine)
     done = machine.run(machine.python, PROBES / "torch_facts.py")
     if done.returncode:
@@ -158,7 +158,7 @@ def facts(machine: Machine, report: Report) -> None:
 
 
 def parser(machine: Machine, report: Report) -> None:
-    """The doctor reads nvidia-smi's real output: compare with its XML, which the doctor does not read."""
+    """Compare what the doctor reads from nvidia-smi with nvidia-smi's XML."""
     smi = read_smi(machine)
     fields = ("driver_version", "compute_cap,name")
     raw = [
@@ -175,14 +175,14 @@ def parser(machine: Machine, report: Report) -> None:
 
 
 def doctor(machine: Machine, report: Report) -> None:
-    """The table that a person reads, of each environment."""
+    """Add the doctor's table of each environment."""
     for name in machine.environments:
         done = machine.run(machine.python, doctor_program(machine, name))
         report.output(f"doctor, {name} (exit code {done.returncode})", done.stdout + done.stderr)
 
 
 def scripts(machine: Machine, report: Report) -> None:
-    """script.py of each environment, on the GPU and on the CPU; the doctor must have said what happens."""
+    """Run script.py of each environment on the GPU and the CPU, and compare with the doctor's report."""
     for name in machine.environments:
         done = machine.in_project(name, "script.py")
         report.output(f"script.py, {name} (exit code {done.returncode})", done.stdout + done.stderr)
@@ -195,7 +195,7 @@ def scripts(machine: Machine, report: Report) -> None:
 
 
 def compare(machine: Machine, report: Report, name: str, on_gpu: bool) -> None:
-    """Report where the doctor promised the GPU and the script had none, or the reverse."""
+    """Report a script that ran on another device than the doctor said."""
     found = findings(machine, name)
     promised = all(found.get(check, {}).get("status") == "ok" for check in COMPUTES[name])
     if promised != on_gpu:
@@ -211,7 +211,7 @@ def compare(machine: Machine, report: Report, name: str, on_gpu: bool) -> None:
 
 
 def broken(machine: Machine, report: Report) -> None:
-    """Without NVIDIA's packages on its path ONNX Runtime falls back: the script says so, the doctor why."""
+    """Check that the script and the doctor report a fallback of ONNX Runtime without NVIDIA's packages."""
     for name in set(machine.environments) & {"inference"}:
         without = {"LD_LIBRARY_PATH": os.environ.get("LD_LIBRARY_PATH", "")}
         done = machine.in_project(name, "script.py", "--output", "outputs/broken.png", **without)
@@ -219,14 +219,14 @@ def broken(machine: Machine, report: Report) -> None:
         said = {check: found[check]["found"] for check in ("libraries", "onnxruntime")}
         report.output("script.py, inference, without NVIDIA's libraries", done.stdout + done.stderr)
         report.table("doctor, inference, without NVIDIA's libraries", said)
-        on_gpu = bool(ON_GPU[name].search(done.stdout))  # where the machine itself has CUDA, too
+        on_gpu = bool(ON_GPU[name].search(done.stdout))  # if the machine itself has CUDA
         computes, complete = (found[check]["status"] == "ok" for check in ("onnxruntime", "libraries"))
         if not on_gpu == computes == complete or (not on_gpu and "CUDA" not in done.stderr):
             report.disagree(f"without libraries: script.py on the GPU: {on_gpu}; the doctor: {said}")
 
 
 def caches(machine: Machine, report: Report) -> None:
-    """The JIT caches: the first process fills them, the second one adds nothing and is quicker."""
+    """Check the JIT caches: the first process fills them, the second adds nothing and is faster."""
     rows = {}
     for probe, folders in {"jit": ["nv"], "compile": ["triton", "torchinductor"]}.items():
         seconds, sizes = [], []
@@ -249,18 +249,18 @@ def caches(machine: Machine, report: Report) -> None:
                 or not all(files for files, _ in sizes[0].values())
                 or seconds[1] > seconds[0]
             ):
-                report.fail("caches", f"{probe}.py does not use what it kept: {times} s, {sizes}")
+                report.fail("caches", f"{probe}.py does not use its cache: {times} s, {sizes}")
     report.table("JIT caches, two processes", rows)
 
 
 def contents(folder: Path) -> tuple[int, int]:
-    """Return how many files a folder holds, and how many bytes."""
+    """Return the number of files in a folder, and their bytes."""
     sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
     return len(sizes), sum(sizes)
 
 
 def tests(machine: Machine, report: Report) -> None:
-    """The projects' own tests."""
+    """Run the projects' own tests."""
     rows = {}
     for name in machine.environments:
         done = machine.in_project(name, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-x")
@@ -272,7 +272,7 @@ def tests(machine: Machine, report: Report) -> None:
 
 
 def findings(machine: Machine, name: str, **settings: str) -> dict[str, dict]:
-    """Return the doctor's findings, one a check: the worst. Raises ValueError where it gives none."""
+    """Return the doctor's worst finding of each check. Raises ValueError if there are none."""
     if name in machine.findings and not settings:
         return machine.findings[name]
     done = machine.run(machine.python, doctor_program(machine, name), "--json", **settings)
@@ -288,17 +288,17 @@ def findings(machine: Machine, name: str, **settings: str) -> dict[str, dict]:
 
 
 def doctor_program(machine: Machine, name: str) -> Path:
-    """Return what Python runs as the project's doctor; environment.json lies beside it, as in the image."""
+    """Return the path of the project's doctor, with environment.json beside it, as in the image."""
     return machine.project(name) / "docker/doctor"
 
 
 def doctor_facts(machine: Machine, name: str) -> dict:
-    """Return what the template wrote for a project's doctor: the matrix's facts."""
+    """Return the facts in a project's docker/environment.json."""
     return json.loads((machine.project(name) / "docker/environment.json").read_text(encoding="utf-8"))
 
 
 def read_smi(machine: Machine) -> dict[str, str]:
-    """Return driver, CUDA and first GPU from nvidia-smi's XML, nothing where there is no nvidia-smi."""
+    """Return driver, CUDA and first GPU from nvidia-smi's XML, empty without nvidia-smi."""
     done = machine.run("nvidia-smi", "-q", "-x")
     if done.returncode:
         return {}
@@ -309,12 +309,12 @@ def read_smi(machine: Machine) -> dict[str, str]:
 
 
 def version_tuple(version: str) -> tuple[int, ...]:
-    """Return what can be compared: (580, 65, 6) for "580.65.06"."""
+    """Return the numbers of a version: (580, 65, 6) for "580.65.06"."""
     return tuple(map(int, re.findall(r"\d+", version)))
 
 
 def last_line(text: str) -> str:
-    """Return the last line that says anything."""
+    """Return the last line that is not empty."""
     return (text.strip().splitlines() or ["nothing was said"])[-1]
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 LIST = Path(__file__).with_name("terms.txt")
+COMMENT = re.compile(r"(?m)^[ \t]*(?:#+|//)[ \t]?")
+NEXT_STRING = re.compile(r"""["']([ \t]*\n[ \t]*)[fr]?["']""")
 
 
 def terms(path: Path = LIST) -> dict[str, str]:
@@ -22,6 +24,11 @@ def pattern(word: str) -> re.Pattern[str]:
     if found := re.search(r"\(\?!.*\)$", word):  # the one regular expression in the list
         word, lookahead = word[: found.start()], found[0]
     return re.compile(r"\s+".join(map(re.escape, word.split())) + lookahead, re.IGNORECASE)
+
+
+def without_markers(text: str) -> str:
+    """Return a source text without comment signs, and strings of several parts joined; lines stay."""
+    return NEXT_STRING.sub(r"\1", COMMENT.sub("", text))
 
 
 def misused(text: str, known: dict[str, str]) -> Iterator[tuple[int, str, str]]:

@@ -1,9 +1,9 @@
 {% set stack = cookiecutter | stack %}
 #!/usr/bin/python3 -IB
-"""Run uv{{ ' with the login of the private index,' if cookiecutter.__index_url }} so that the packages of ACCELERATOR stay.
+"""Run uv{{ ' with the login of the private index,' if cookiecutter.__index_url }} and keep the packages of ACCELERATOR.
 
-The program itself is /opt/uv/bin/uv; it would sync without the extra of ACCELERATOR, and so remove
-its packages. After each change the doctor looks at what is installed; its exit code is this one's.
+uv itself is /opt/uv/bin/uv: without the extra of ACCELERATOR, its sync would remove those packages.
+After each change the doctor checks what is installed; this script returns its exit code.
 """
 
 import os
@@ -26,19 +26,19 @@ from handover import take
 UV = ["/usr/local/bin/with-network", "/opt/uv/bin/uv"]
 {% if cookiecutter.__index_url %}
 WITH_INDEX = ["/usr/local/bin/with-index"]
-# The commands that get the login. No other one does: `run` and `tool` would hand it on.
+# Only these commands get the login: `run` and `tool` would pass it on to other programs.
 WITH_LOGIN = ("add", "remove", "sync", "lock", "tree", "export", "version", "pip", "build")
-LOGIN = take()  # what the entrypoint read of PIP_CONF and NETRC
+LOGIN = take()  # the entrypoint read it from PIP_CONF and NETRC
 {% endif %}
 DOCTOR = "/usr/local/bin/doctor"
 ENTRYPOINT = "/usr/local/bin/entrypoint"
-# uv's global options, which hold for each step of a command; the second ones have a value.
+# uv's global options, passed to each step of a command; those WITH_VALUE take a value.
 GLOBAL = ("--quiet", "--verbose", "--offline", "--no-progress", "--no-cache", "--no-config")
 GLOBAL += ("--system-certs", "--native-tls")
 WITH_VALUE = ("--color", "--directory", "--project", "--config-file", "--cache-dir")
 WITH_VALUE += ("--allow-insecure-host", "--refresh-package", "--preview-features")
 WITH_VALUE += ("--python-preference", "--python-fetch")
-# With one of these, uv is told what to sync, or not to.
+# With one of these, the command line itself says what to sync.
 CHOSEN = ("--extra", "--all-extras", "--only-group", "--only-dev", "--script")
 NOT_SYNCED = ("--no-sync", "--frozen", "--script")
 INFORMS = ("--help", "-h", "--version", "-V")
@@ -46,14 +46,14 @@ CHANGES = (["sync"], ["pip", "install"], ["pip", "uninstall"], ["pip", "sync"])
 
 
 def main(words: list[str]) -> int:
-    """Run uv with the words of a command line; return the exit code."""
+    """Run uv with the arguments of a command line and return the exit code."""
     command, options = split(words)
 {% if cookiecutter.__index_url %}
     if line := refusal(command, words, folder(options, "--directory"), project(options)):
         say(line)
         return 64
 {% endif %}
-    if command[:1] == ["run"]:  # first of all: the options may be those of what it runs
+    if command[:1] == ["run"]:  # first: later options may belong to the program that it runs
         os.environ["UV_NO_SYNC"] = "1"
         os.execve(UV[0], *called(words))
     if not command or given(words, *INFORMS):
@@ -84,12 +84,15 @@ def split(words: list[str]) -> tuple[list[str], list[str]]:
 
 
 def given(words: list[str], *options: str) -> bool:
-    """Return whether one of the options is among the words, also as --option=value."""
+    """Return whether one of the options is given, also as --option=value."""
     return any(word.partition("=")[0] in options for word in words)
 
 
 def change(words: list[str], command: str, options: list[str]) -> int:
-    """Add or remove a package; what fails leaves pyproject.toml and uv.lock as they were."""
+    """Add or remove a package and return the exit code.
+
+    If it fails, pyproject.toml and uv.lock are restored.
+    """
     folder = project(options)
     before = {path: read(path) for path in (folder / "pyproject.toml", folder / "uv.lock")}
     installed = False
@@ -99,30 +102,30 @@ def change(words: list[str], command: str, options: list[str]) -> int:
         del os.environ["UV_NO_SYNC"]
         if failed:
             if any("git+" in word for word in words) and not shutil.which("git"):
-                say("git is in the dev container alone: add this package there")
+                say("git is in the dev container only: add this package there")
             return failed
-        # as uv does it: only a removal takes away what is in no list, such as from `uv pip install`
+        # as uv does: only `remove` uninstalls packages of `uv pip install`
         keep = ["--inexact"] if command == "add" else []
         failed = uv([*options, "sync", *keep, *accelerator({{ 'keep' if stack.cuda_from == 'ngc' }})])
         installed = not failed
-    finally:  # also where SIGTERM ends it
+    finally:  # on SIGTERM, too
         if not installed:
             restore(before)
     if failed:
-        say("it could not be installed, so pyproject.toml and uv.lock are as they were")
+        say("the installation failed, so pyproject.toml and uv.lock are unchanged")
         if not shutil.which("cc"):
-            say("a package without a wheel needs a compiler; the build of the image has one:")
-            say("uv add --no-sync NAME, then docker compose build")
+            say("a package without a wheel needs a compiler, which only the image build has:")
+            say("docker compose run --rm app uv add --no-sync NAME, then docker compose build")
     return failed
 
 
 def say(text: str) -> None:
-    """Print a line for the person who typed the command."""
+    """Print a message to stderr."""
     print(f"uv: {text}", file=sys.stderr)
 
 
 def folder(options: list[str], *names: str) -> Path:
-    """Return the folder that options of uv name, or their variables."""
+    """Return the folder that options of uv, or their environment variables, name."""
     found = Path()
     for name in names:
         variable = {"--directory": "UV_WORKING_DIR", "--project": "UV_PROJECT"}[name]
@@ -139,12 +142,12 @@ def project(options: list[str]) -> Path:
 
 
 def read(path: Path) -> bytes | None:
-    """Return what a file holds, None where there is none."""
+    """Return the content of a file, None if there is none."""
     return path.read_bytes() if path.is_file() else None
 
 
 def restore(before: dict[Path, bytes | None]) -> None:
-    """Give the files their content of before."""
+    """Restore the content of files; remove those that did not exist."""
     for path, content in before.items():
         if content is None:
             path.unlink(missing_ok=True)
@@ -153,14 +156,14 @@ def restore(before: dict[Path, bytes | None]) -> None:
 
 
 def accelerator({{ 'words: list[str]' if stack.cuda_from == 'ngc' }}) -> list[str]:
-    """Return the options of `uv sync` for what this environment is made of{{ ', but words' if stack.cuda_from == 'ngc' }}."""
+    """Return the options of `uv sync` that select this environment{{ ', without those in words' if stack.cuda_from == 'ngc' }}."""
     group = os.environ.get("SYNC_GROUP")
     options = ["--extra", os.environ.get("ACCELERATOR") or "nvidia"]
     options += ["--group", group] if group else []
 {% if stack.cuda_from == 'ngc' %}
-    # What NVIDIA's image brings stays. Inexact: uv removes packages that it may not install.
+    # Keep the packages of NVIDIA's image. Inexact: uv removes packages that it must not install.
     names = {distribution.metadata["Name"] for distribution in distributions()} - {None}
-    if "opencv" in names:  # NVIDIA's own build of OpenCV; the index's would overwrite half of it
+    if "opencv" in names:  # NVIDIA's build of OpenCV; PyPI's would overwrite half of it
         names.add("opencv-python-headless")
     options += [] if "--inexact" in words else ["--inexact"]
     options += [f"--no-install-package={name}" for name in sorted(names)]
@@ -169,14 +172,14 @@ def accelerator({{ 'words: list[str]' if stack.cuda_from == 'ngc' }}) -> list[st
 
 
 def look() -> int:
-    """Have the doctor look at the packages; in a build it does that once, at the end."""
+    """Let the doctor check the packages (a build does so at its end); return its exit code."""
     if os.environ.get("UV_WITHOUT_DOCTOR") or not Path(DOCTOR).exists():
         return 0
     return subprocess.call([DOCTOR, "--packages"]{{ ', env=without_password()' if cookiecutter.__index_url }})
 
 
 def uv(words: list[str]) -> int:
-    """Run the program itself; return its exit code."""
+    """Run /opt/uv/bin/uv and return its exit code."""
     command, environment = called(words)
     try:
         return subprocess.call(command, env=environment)
@@ -185,7 +188,7 @@ def uv(words: list[str]) -> int:
 
 
 def called(words: list[str]) -> tuple[list[str], dict[str, str]]:
-    """Return what runs the program, and its environment{{ ', which has a login where it installs' if cookiecutter.__index_url }}."""
+    """Return the command that runs uv, and its environment{{ ', with a login if it needs one' if cookiecutter.__index_url }}."""
 {% if cookiecutter.__index_url %}
     command, options = split(words)
     if command[:1] and command[0] in WITH_LOGIN:
@@ -195,7 +198,7 @@ def called(words: list[str]) -> tuple[list[str], dict[str, str]]:
 
 
 def without_password() -> dict[str, str]:
-    """Return the environment for a program that others wrote."""
+    """Return the environment without PYPI_PASSWORD, for programs of third parties."""
     return {name: value for name, value in os.environ.items() if name != "PYPI_PASSWORD"}
 {% else %}
     return [*UV, *words], dict(os.environ)
@@ -204,7 +207,7 @@ def without_password() -> dict[str, str]:
 
 if __name__ == "__main__":
     if "/opt/venv/bin" not in os.environ.get("PATH", "").split(":"):
-        # as root (`docker compose exec`) never: uv starts the environment's Python
+        # `docker compose exec` starts as root, and uv would start the environment's Python as root
         os.execv(ENTRYPOINT, [ENTRYPOINT, *sys.argv])
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a change is undone
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # runs `finally`, which undoes a change
     sys.exit(main(sys.argv[1:]))

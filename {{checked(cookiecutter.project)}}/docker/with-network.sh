@@ -1,18 +1,18 @@
 #!/bin/sh
-# with-network COMMAND…: COMMAND knows the network that it runs in. Containers start with it, and uv does.
-#   secret ca (CA_BUNDLE in .env)  more certificates to trust, where a proxy opens TLS
-#   PUBLIC_INDEX_URL               a mirror of the public package index
-#   HTTP_PROXY, http_proxy, …      the way out, in upper and in lower case: a program reads one of them or the other
-# Without them it only runs COMMAND. uv and pip do not ask the system's store, so the variables that they read are set.
+# with-network COMMAND…: run COMMAND with the CA certificates, PyPI mirror and proxies of .env. Containers and uv use it.
+#   secret ca (CA_BUNDLE in .env)  CA certificates, such as those of a TLS-intercepting proxy
+#   PUBLIC_INDEX_URL               a PyPI mirror
+#   HTTP_PROXY, http_proxy, …      proxies, set in upper and lower case: some programs read only one
+# uv and pip ignore the system's certificate store, so it sets the variables that they read.
 set -eu
 
 extra=/run/secrets/ca
 if [ -s "$extra" ]; then
     if ! [ -r "$extra" ]; then
-        echo "with-network: the file that CA_BUNDLE names cannot be read by uid $(/usr/bin/id -u)" >&2
+        echo "with-network: the CA_BUNDLE file cannot be read by uid $(/usr/bin/id -u). On the host: chmod a+r FILE" >&2
         exit 66
     fi
-    # In memory, so that no layer of the image keeps it; moved into place, since others may be reading it.
+    # In memory, so that no image layer keeps it; moved into place, since another process may be reading it.
     new=$(/usr/bin/mktemp /dev/shm/ca-bundle.XXXXXX)
     /usr/bin/cat /etc/ssl/certs/ca-certificates.crt "$extra" > "$new"
     /usr/bin/chmod 644 "$new"
@@ -24,7 +24,7 @@ fi
 case ${PUBLIC_INDEX_URL:-} in
     '') ;;
     *@*)
-        echo 'with-network: PUBLIC_INDEX_URL holds an account or a password, which builds would keep in their history. Give the URL alone' >&2
+        echo 'with-network: PUBLIC_INDEX_URL holds an account or a password, which the image history would keep. Write the URL without them' >&2
         exit 64
         ;;
     http://?* | https://?*) export UV_DEFAULT_INDEX="$PUBLIC_INDEX_URL" PIP_INDEX_URL="$PUBLIC_INDEX_URL" ;;
@@ -44,7 +44,7 @@ for name in HTTP_PROXY:http_proxy HTTPS_PROXY:https_proxy ALL_PROXY:all_proxy NO
     found=yes
     eval "export ${name%:*}=\"\${${name%:*}:-\$either}\" ${name#*:}=\"\${${name#*:}:-\$either}\""
 done
-if [ "$found" ]; then  # not what runs in this container, and not the head of the Ray cluster
+if [ "$found" ]; then  # no proxy for this container and the Ray head
     direct=${RAY_API_SERVER_ADDRESS:-//localhost}
     direct=${direct#*//}
     for direct in localhost 127.0.0.1 "${direct%:*}"; do

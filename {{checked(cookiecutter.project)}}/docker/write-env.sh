@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs on the host: writes to .env what Compose cannot find out: CHECKOUT, BUILD_CACHE, TZ, GIT_REPOSITORY, ACCELERATOR.
-# VS Code runs it at each start; after a clone, or in a copy of this folder, it is for you to run: sh docker/write-env.sh
+# Writes this machine's settings to .env: CHECKOUT, BUILD_CACHE, TZ, GIT_REPOSITORY, ACCELERATOR. Runs on the host.
+# VS Code runs it at each start. After a clone or a copy of this folder, run: sh docker/write-env.sh
 set -eu
 CDPATH='' cd -P "$(dirname "$0")/.."
 
@@ -8,45 +8,43 @@ say() { printf 'write-env: %s' "$1" | LC_ALL=C tr -d '[:cntrl:]' >&2; echo >&2; 
 
 case $PWD/ in
     *[[:cntrl:]]* | *%[!0-9A-Fa-f]* | *%?[!0-9A-Fa-f]*)
-        say 'the path of this folder has a % or a control character in it, with which Compose opens no file: rename it'
+        say 'the path of this folder has a % or a control character in it, which Compose cannot handle: rename the folder'
         exit 64
         ;;
-    *\$*) say 'VS Code opens no dev container in a folder with a $ in its path; docker compose does' ;;
+    *\$*) say 'VS Code opens no dev container in a folder with a $ in its path. Rename the folder, or use docker compose' ;;
 esac
 
-setting() {  # as Compose reads .env: the last line counts; quotes, comments, blanks and `export` do not
+setting() {  # prints a setting as Compose reads .env: the last line wins; no quotes, comments, blanks, `export`
     # shellcheck disable=SC2002  # < .env fails where there is none
     cat .env 2>/dev/null | LC_ALL=C tr -d "\r\"'\357\273\277" | sed -n \
         -e 's/[[:space:]]\{1,\}#.*//' -e 's/[[:space:]]*$//' -e 's/^[[:space:]]*\(export[[:space:]]\{1,\}\)\{0,1\}//' \
         -e "s/^$1[[:space:]]*[=:][[:space:]]*//p" | tail -n 1
 }
 
-# A container can put a link here, and what is written would land in a file of yours elsewhere.
+# A container can put a symlink here, and writing would change a file of yours elsewhere.
 if [ -L .env ] || { [ -e .env ] && [ ! -f .env ]; }; then
-    say '.env is a link, or no file, so nothing is written to it: see where it leads (ls -l .env), then make it a file'
+    say '.env is a symlink or no file, so nothing was written. Look at it (ls -l .env), then replace it by a file'
     exit 64
 fi
 
-add() {  # the file may get a password; a last line without a newline must not swallow ours
+add() {  # appends a line; .env may hold passwords, so only you can read a new one
     [ -e .env ] || (umask 077 && set -C && : > .env)
     if [ -s .env ] && [ -n "$(tail -c 1 .env)" ]; then echo >> .env; fi
     printf '%s\n' "$1" >> .env
 }
 
-# The end of the names of images and containers: a number for this folder and for you, so that nobody
-# gets the image, the container or the volume of another checkout, or of somebody else on the same engine.
-# One in the shell wins over .env, so none is written then.
+# A suffix for image and container names: two checkouts, or two users, must not share them. The shell wins over .env.
 if [ -z "${CHECKOUT+set}" ]; then
     checkout=-$(printf '%s %s' "$(id -u)" "$PWD" | cksum | cut -d ' ' -f 1)
     if [ "$(setting CHECKOUT)" != "$checkout" ]; then add "CHECKOUT=$checkout"; fi
 fi
 
-# What builds keep is found by a name, by any Dockerfile on this engine: one that nobody can guess.
+# Any Dockerfile on this engine can mount a build cache by its name, so the name is random.
 if [ -z "${BUILD_CACHE+set}" ] && [ -z "$(setting BUILD_CACHE)" ]; then
     add "BUILD_CACHE=$(od -An -N12 -tx1 /dev/urandom | tr -d ' \n')"
 fi
 
-# The time zone of this machine: its clock is a link into a folder of zones.
+# The time zone: /etc/localtime is a link to it.
 if [ -z "${TZ+set}" ] && ! grep -q '^TZ=' .env 2>/dev/null; then
     zone=$(readlink /etc/localtime 2>/dev/null) || zone=''
     case $zone in
@@ -56,13 +54,13 @@ if [ -z "${TZ+set}" ] && ! grep -q '^TZ=' .env 2>/dev/null; then
     esac
 fi
 
-# git in the dev container: the .git of a worktree names a folder elsewhere, which has to be mounted as well.
+# For git in the dev container: a worktree's .git names a folder elsewhere, which must be mounted, too.
 repository=''
 case $([ -L .git ] || [ ! -f .git ] || cat .git) in
     *[[:cntrl:]]*) ;;
     'gitdir: /'*/worktrees/*)
         worktree=$(cat .git) && worktree=${worktree#gitdir: } && elsewhere=${worktree%/worktrees/*}
-        # A container may have written that file: only a repository elsewhere that names this folder, too.
+        # A container may have written that file: accept only a repository that names this folder, too.
         case $worktree/ in
             */../* | */./* | "$PWD"/*) ;;
             *)
@@ -81,10 +79,10 @@ if [ -z "${GIT_REPOSITORY+set}" ]; then
     [ "$(sed -n 's/^GIT_REPOSITORY=//p' .env 2>/dev/null | tail -n 1)" = "$quoted" ] || add "GIT_REPOSITORY=$quoted"
 fi
 if [ -z "$repository" ] && { [ -L .git ] || [ ! -d .git ]; } && git rev-parse --git-dir >/dev/null 2>&1; then
-    say 'the git repository of this folder lies outside of it, where no container sees it: use git on the host'
+    say 'the git repository of this folder lies outside of it, and containers do not see it: use git on the host'
 fi
 
-name_gpus() {  # for ACCELERATOR=cdi: a setting for each GPU of GPU_IDS=0,1
+name_gpus() {  # for ACCELERATOR=cdi: writes one setting for each GPU of GPU_IDS=0,1
     case $(setting GPU_IDS) in *,*) ;; *) return 0 ;; esac
     IFS=, && set -f
     # shellcheck disable=SC2046  # split on purpose
@@ -92,9 +90,9 @@ name_gpus() {  # for ACCELERATOR=cdi: a setting for each GPU of GPU_IDS=0,1
     unset IFS && set +f
     [ $# -gt 1 ] || return 0
     if [ $# -gt 4 ]; then
-        say "ACCELERATOR=cdi takes four GPUs or all, and GPU_IDS in .env has $#: write fewer, or GPU_IDS=all"; exit 64
+        say "ACCELERATOR=cdi takes up to four GPUs, or all; GPU_IDS in .env has $#. Write fewer, or GPU_IDS=all"; exit 64
     fi
-    # a new file in its place: on a full disk the old one, with its passwords, stays
+    # on a full disk the old .env must stay, so write a new file first
     new=$(mktemp ./.env.XXXXXX)
     grep -vE '^[[:space:]]*(export[[:space:]]+)?(GPU_IDS|SECOND_GPU|THIRD_GPU|FOURTH_GPU)[[:space:]]*[=:]' .env > "$new" \
         || [ $? = 1 ] || { rm -f "$new"; exit 1; }
@@ -103,10 +101,10 @@ name_gpus() {  # for ACCELERATOR=cdi: a setting for each GPU of GPU_IDS=0,1
     add "SECOND_GPU=nvidia.com/gpu=$2"
     if [ $# -gt 2 ]; then add "THIRD_GPU=nvidia.com/gpu=$3"; fi
     if [ $# -gt 3 ]; then add "FOURTH_GPU=nvidia.com/gpu=$4"; fi
-    say "wrote GPU_IDS and SECOND_GPU to .env: with ACCELERATOR=cdi each GPU has a setting of its own"
+    say "wrote GPU_IDS and SECOND_GPU to .env: with ACCELERATOR=cdi each GPU needs its own setting"
 }
 
-# A choice that .env already holds is kept; remove the line to have the engine asked again.
+# A choice in .env is kept; without the line, the engine is asked again.
 chosen=$(setting ACCELERATOR)
 case $chosen in
     nvidia | cpu) exit 0 ;;
@@ -114,30 +112,29 @@ case $chosen in
     ?*) say "ACCELERATOR=$chosen in .env is unknown; write nvidia, cdi or cpu, or remove the line"; exit 64 ;;
 esac
 
-# All of it as JSON: older engines know fewer of its fields by name. Without an engine, Docker up to 26
-# exits with 0 all the same and lists errors.
+# As JSON, since older engines lack some field names. Without an engine, Docker up to 26 still exits with 0.
 ask() { engine=$("$1" info --format '{{json .}}' 2>&1) || engine="no answer: $engine"; }
 client=docker && ask docker
 if ! command -v docker >/dev/null 2>&1 && command -v podman >/dev/null 2>&1; then client=podman && ask podman; fi
 case $engine in
     'no answer: '*'permission denied while'* | *'"ServerErrors":["'*'permission denied while'*)
-        say 'you may not use the Docker Engine, so no ACCELERATOR was written: join the group docker, then: sh docker/write-env.sh'
+        say 'no permission to use the Docker Engine, so ACCELERATOR was not written. Join the group docker, then: sh docker/write-env.sh'
         exit 0
         ;;
     'no answer: '* | *'"ServerErrors":["'*)
-        say 'neither Docker nor Podman answers, so no ACCELERATOR was written; start one, then: sh docker/write-env.sh'
+        say 'neither Docker nor Podman answers, so ACCELERATOR was not written. Start one of them, then: sh docker/write-env.sh'
         exit 0
         ;;
 esac
-# its own words, and what it tells a docker command
+# from `podman info`, and from a Podman that answers the docker command
 case $engine in *'"buildahVersion":'* | *'"krun":'*) podman=yes ;; *) podman='' ;; esac
 
-# Asked itself: `docker info` also lists a plugin that does not run. 2.17 is the oldest that was tried.
+# `docker info` also lists a plugin that does not run, so ask Compose itself. 2.17 is the oldest tested version.
 if [ "$podman" ]; then
-    # It says which program it starts; before Podman 4.7 there is no such command.
+    # `podman compose` names the program that it starts; Podman before 4.7 lacks the command.
     answer=$("$client" compose version 2>&1) || answer='"podman-compose"'
     case $answer in
-        *'podman-compose"'*) say 'Podman has no Docker Compose, and this project needs it (podman-compose cannot read it): install docker-compose' ;;
+        *'podman-compose"'*) say 'Podman has no Docker Compose, and this project needs it (podman-compose is not enough): install docker-compose' ;;
         *) say "before the first run: $client compose -f compose.yaml -f docker/podman.yaml build app" ;;
     esac
 elif compose=$(docker compose version --short 2>/dev/null); then
@@ -147,26 +144,26 @@ elif compose=$(docker compose version --short 2>/dev/null); then
     esac
 else
     closed=''
-    config=${DOCKER_CONFIG:-${HOME:-}/.docker}  # root's, after some sudo docker …
+    config=${DOCKER_CONFIG:-${HOME:-}/.docker}  # owned by root after a `sudo docker`
     for folder in "$config/cli-plugins" "$config"; do
         if [ -d "$folder" ] && { [ ! -r "$folder" ] || [ ! -x "$folder" ]; }; then closed=$folder; fi
     done
     if [ "$closed" ]; then
-        say "docker compose does not run: you may not read $closed. Type: sudo chown -R \"\$(id -u)\" $config"
+        say "docker compose does not run: no permission to read $closed. Type: sudo chown -R \"\$(id -u)\" $config"
     else
         say 'docker compose does not run: install docker-compose-plugin (Ubuntu: docker-compose-v2, Debian: docker-compose)'
     fi
 fi
 
 host_has_gpu() { command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L >/dev/null 2>&1; }
-host_has_no_gpu() {  # the toolkit is there, the GPU is not; Docker Desktop brings the toolkit everywhere
+host_has_no_gpu() {  # Docker Desktop has the toolkit on every machine, with or without a GPU
     case $engine in
         *'"OperatingSystem":"Docker Desktop"'*) ! host_has_gpu ;;
         *) command -v nvidia-smi >/dev/null 2>&1 && ! host_has_gpu ;;
     esac
 }
 
-# Three ways in which an engine gets GPUs: the nvidia runtime, just NVIDIA's hook on its PATH, or CDI, which is Podman's.
+# An engine passes GPUs by the nvidia runtime, by NVIDIA's hook on its PATH, or by CDI (Podman).
 engine_has_nvidia() {
     [ -z "$podman" ] || return 1
     case $engine in *'"nvidia":'*) return 0 ;; esac
@@ -174,7 +171,7 @@ engine_has_nvidia() {
 }
 engine_has_cdi() {
     case $engine in *nvidia.com/gpu*) return 0 ;; esac
-    # Podman names no devices; nor does Docker 25 to 28.1, which names the folders where CDI is on.
+    # Podman lists no devices. Docker 25 to 28.1 lists only the CDI folders.
     folders=$(printf '%s' "$engine" | sed -n 's/.*"CDISpecDirs":\[\([^]]*\)\].*/\1/p' | tr -d '"' | tr , ' ')
     [ -z "$podman" ] || folders='/etc/cdi /var/run/cdi'
     for folder in $folders; do
@@ -190,9 +187,9 @@ elif engine_has_cdi; then accelerator=cdi
 fi
 
 if [ "$accelerator$podman" = cpuyes ] && host_has_gpu; then
-    say 'this machine has an NVIDIA GPU, but Podman has no CDI file of it: sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml, remove ACCELERATOR from .env and run this again'
+    say 'this machine has an NVIDIA GPU, but Podman has no CDI file of it. Type: sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml. Then remove ACCELERATOR from .env and run: sh docker/write-env.sh'
 elif [ "$accelerator" = cpu ] && host_has_gpu; then
-    say 'this machine has an NVIDIA GPU, but its engine cannot use it: install the NVIDIA Container Toolkit, remove ACCELERATOR from .env and run this again'
+    say 'this machine has an NVIDIA GPU, but its engine cannot use it. Install the NVIDIA Container Toolkit, remove ACCELERATOR from .env, then run: sh docker/write-env.sh'
 fi
 add "ACCELERATOR=$accelerator"
 if [ "$accelerator" = cdi ]; then name_gpus; fi

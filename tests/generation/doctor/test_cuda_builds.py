@@ -1,4 +1,4 @@
-"""The check of packages that were built for another CUDA, or for CUDA where there is none."""
+"""Test the check of packages that were built for another CUDA, or for CUDA in a CPU image."""
 
 import pytest
 
@@ -26,10 +26,14 @@ def test_packages_without_cuda_are_fine(machine):
 @pytest.mark.parametrize(
     ("name", "version", "instead"),
     [
-        ("cuml-cu11", "24.4", "cuml-cu13 in pyproject.toml instead"),
-        ("cupy-cuda11x", "13.3", "cupy-cuda13x in pyproject.toml instead"),
-        ("jax-cuda12-plugin", "0.7", "jax-cuda13-plugin in pyproject.toml instead"),
-        ("exllamav2", "0.2.4+cu121.torch2.4.0", "a release of exllamav2 for CUDA 13 in pyproject.toml"),
+        ("cuml-cu11", "24.4", "write cuml-cu13 into pyproject.toml instead"),
+        ("cupy-cuda11x", "13.3", "write cupy-cuda13x into pyproject.toml instead"),
+        ("jax-cuda12-plugin", "0.7", "write jax-cuda13-plugin into pyproject.toml instead"),
+        (
+            "exllamav2",
+            "0.2.4+cu121.torch2.4.0",
+            "write a release of exllamav2 for CUDA 13 into pyproject.toml",
+        ),
     ],
 )
 def test_a_name_or_a_version_says_that_it_is_for_another_cuda(machine, name, version, instead):
@@ -41,7 +45,7 @@ def test_a_name_or_a_version_says_that_it_is_for_another_cuda(machine, name, ver
     assert f"{name} {version} is built for CUDA 1" in problems
     assert "this environment is CUDA 13" in problems
     assert f"{instead}" in problems
-    assert f"{name} is asked for by forecasts" in problems
+    assert f"{name} is required by forecasts" in problems
 
 
 @pytest.mark.parametrize(
@@ -99,8 +103,8 @@ def test_one_library_for_two_cudas_is_named_with_what_asks_for_it(machine, ours)
     problems = machine.problems("cuda-builds")
 
     assert "nvidia-cusolver-cu12 11.7 for another CUDA beside those of CUDA 13" in problems
-    assert "ask for tensorflow without the extra" in problems
-    assert "asked for by tensorflow |" in problems
+    assert "install tensorflow without the extra" in problems
+    assert "required by tensorflow |" in problems
 
 
 def test_a_library_for_another_cuda_alone_is_a_remark(machine):
@@ -109,7 +113,7 @@ def test_a_library_for_another_cuda_alone_is_a_remark(machine):
     machine.dist("trees", "3.1", "nvidia-nccl-cu12")
 
     assert machine.problems("cuda-builds") == ""
-    assert machine.remarks("cuda-builds") == ["nvidia-nccl-cu12 2.28: not for CUDA 13; asked for by trees"]
+    assert machine.remarks("cuda-builds") == ["nvidia-nccl-cu12 2.28: not for CUDA 13; required by trees"]
 
 
 def test_a_module_for_cuda_is_named_on_a_cpu(machine):
@@ -119,7 +123,7 @@ def test_a_module_for_cuda_is_named_on_a_cpu(machine):
     problems = machine.problems("cuda-builds", "cpu")
 
     assert "radar 3.2 is built for CUDA 13: radar/_radar.so needs libcudart.so.13" in problems
-    assert "radar is asked for by pipeline" in problems
+    assert "radar is required by pipeline" in problems
     assert machine.problems("shared-objects", "cpu") == ""
 
 
@@ -132,8 +136,7 @@ def test_cuda_that_works_on_a_cpu_is_a_remark_with_what_asks_for_it(machine):
     assert machine.problems("cuda-builds", "cpu") == ""
     (remark,) = machine.remarks("cuda-builds", "cpu")
     assert (
-        "nvidia-cublas 13.1: CUDA libraries, which ACCELERATOR=cpu does not use; asked for by radar:"
-        in remark
+        "nvidia-cublas 13.1: CUDA libraries, which ACCELERATOR=cpu does not use; required by radar:" in remark
     )
 
 
@@ -141,9 +144,7 @@ def test_a_pytorch_without_cuda_on_a_gpu_is_a_remark_where_the_environment_has_n
     machine.without("torch")
     machine.dist("torch", "2.14.1+cpu")
 
-    assert machine.remarks("cuda-builds") == [
-        "torch 2.14.1+cpu is a build without CUDA: it computes on the CPU"
-    ]
+    assert machine.remarks("cuda-builds") == ["torch 2.14.1+cpu is a build without CUDA: it runs on the CPU"]
 
 
 def test_two_packages_of_one_library_are_named_with_the_setting_that_drops_one(machine):
@@ -154,5 +155,5 @@ def test_two_packages_of_one_library_are_named_with_the_setting_that_drops_one(m
     problems = machine.problems("cuda-builds")
 
     assert "nvidia-nccl-cu12 2.28 for another CUDA beside those of CUDA 13" in problems
-    assert '"nvidia-nccl-cu12" in exclude-dependencies of [tool.uv] in pyproject.toml' in problems
+    assert 'add "nvidia-nccl-cu12" to exclude-dependencies of [tool.uv] in pyproject.toml' in problems
     assert machine.problems("shared-objects") == ""

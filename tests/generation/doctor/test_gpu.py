@@ -37,7 +37,7 @@ def test_a_reservation_without_a_gpu_is_named(machine, monkeypatch):
 
 
 def test_no_reservation_is_named(machine):
-    assert "none was asked for" in machine.problems("gpu")
+    assert "none was requested" in machine.problems("gpu")
 
 
 @pytest.mark.parametrize("visible", ["", "all"])
@@ -45,7 +45,9 @@ def test_who_gets_no_gpu_from_podman_is_told_of_the_detection(machine, monkeypat
     """There `driver: nvidia` by docker-compose gives no GPU and no error."""
     monkeypatch.setenv("NVIDIA_VISIBLE_DEVICES", visible)
 
-    assert "on Podman remove ACCELERATOR from .env, then: sh docker/write-env.sh" in machine.problems("gpu")
+    assert "with Podman, remove ACCELERATOR from .env, then: sh docker/write-env.sh" in machine.problems(
+        "gpu"
+    )
 
 
 @pytest.mark.parametrize("driver", ["580.65.06", "580.105", "1000.1"])

@@ -165,7 +165,7 @@ def test_a_cudnn_in_a_second_package_is_named_with_what_asks_for_it(machine):
     problems = machine.problems("cudnn")
 
     assert "speech 4.5 and nvidia-cudnn-cu13 9.24 each bring a libcudnn.so.9" in problems
-    assert "speech is asked for by subtitles" in problems
+    assert "speech is required by subtitles" in problems
 
 
 def test_a_cudnn_that_a_wheel_renamed_is_its_own_business(machine):

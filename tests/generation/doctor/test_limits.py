@@ -36,8 +36,8 @@ def test_usual_limits_and_none_at_all_are_fine(limited, kind, soft):
 @pytest.mark.parametrize(
     ("kind", "soft", "line"),
     [
-        (resource.RLIMIT_NOFILE, 1024, "ulimits: {nofile: 65536} in compose.project.yaml"),
-        (resource.RLIMIT_STACK, MIB, "ulimits: {stack: 67108864} in compose.project.yaml"),
+        (resource.RLIMIT_NOFILE, 1024, "ulimits: {nofile: 65536} into compose.project.yaml"),
+        (resource.RLIMIT_STACK, MIB, "ulimits: {stack: 67108864} into compose.project.yaml"),
     ],
 )
 def test_a_low_limit_is_named_with_the_line_to_type(limited, kind, soft, line):

@@ -71,7 +71,7 @@ def test_an_unknown_accelerator_is_one_clear_line(machine, monkeypatch, capsys):
     monkeypatch.setenv("ACCELERATOR", "tpu")
 
     assert main([]) == 1
-    assert capsys.readouterr().err == "doctor: ACCELERATOR=tpu is unknown: nvidia or cpu\n"
+    assert capsys.readouterr().err == "doctor: ACCELERATOR=tpu is unknown here; use nvidia or cpu\n"
 
 
 def test_an_unknown_option_is_a_usage_error():

@@ -1,4 +1,4 @@
-"""The check of what each package asks for."""
+"""The check of the requirements of each package."""
 
 import itertools
 import sys
@@ -23,11 +23,11 @@ def test_requirements_that_are_met_are_fine(machine):
 @pytest.mark.parametrize(
     ("asks", "has", "named"),
     [
-        ("columns>=2", "1.9", "tables 2.1 asks for columns>=2, but columns 1.9 is installed"),
-        ("columns[sql]==1.*", "2.0", "tables 2.1 asks for columns==1.*, but columns 2.0 is installed"),
+        ("columns>=2", "1.9", "tables 2.1 requires columns>=2, but columns 1.9 is installed"),
+        ("columns[sql]==1.*", "2.0", "tables 2.1 requires columns==1.*, but columns 2.0 is installed"),
         ("columns~=1.4.2", "1.5.0", "but columns 1.5.0 is installed"),
-        ("columns", None, "tables 2.1 asks for columns, but it is not installed"),
-        ("columns; python_version >= '3.8'", None, "asks for columns, but it is not installed"),
+        ("columns", None, "tables 2.1 requires columns, but it is not installed"),
+        ("columns; python_version >= '3.8'", None, "requires columns, but it is not installed"),
     ],
 )
 def test_a_requirement_that_is_not_met_is_named(machine, asks, has, named):
@@ -42,7 +42,7 @@ def test_what_an_extra_asks_for_counts_once_the_extra_is_asked_for(machine):
     machine.dist("server", "1.0", "columns[sql]")
     machine.dist("columns", "1.0", 'sqlite-plus>=3; extra == "sql"')
 
-    assert "columns 1.0 asks for sqlite-plus>=3, but it is not installed" in machine.problems("requirements")
+    assert "columns 1.0 requires sqlite-plus>=3, but it is not installed" in machine.problems("requirements")
 
 
 @pytest.mark.parametrize(
@@ -51,15 +51,15 @@ def test_what_an_extra_asks_for_counts_once_the_extra_is_asked_for(machine):
         (
             "onnxruntime>=1.20",
             [("onnxruntime-gpu", "1.31.1")],
-            "reader 3.0 asks for onnxruntime>=1.20; this project has onnxruntime-gpu 1.31.1",
+            "reader 3.0 requires onnxruntime>=1.20; this project has onnxruntime-gpu 1.31.1",
         ),
         (
             "opencv-contrib-python",
             [("opencv-python-headless", "4.13")],
-            "reader 3.0 asks for opencv-contrib-python; this project has opencv-python-headless 4.13",
+            "reader 3.0 requires opencv-contrib-python; this project has opencv-python-headless 4.13",
         ),
-        ("triton<3", [("triton", "3.5")], "reader 3.0 asks for triton<3; this project has triton 3.5"),
-        ("nvidia-nvtx==1", [], "reader 3.0 asks for nvidia-nvtx==1; this project has no nvidia-nvtx"),
+        ("triton<3", [("triton", "3.5")], "reader 3.0 requires triton<3; this project has triton 3.5"),
+        ("nvidia-nvtx==1", [], "reader 3.0 requires nvidia-nvtx==1; this project has no nvidia-nvtx"),
     ],
 )
 def test_what_the_line_decides_is_a_remark(machine, asks, installed, remark):
@@ -77,7 +77,7 @@ def test_one_remark_has_all_of_them(machine):
     machine.dist("camera", "1.0", "opencv-python")
 
     assert len(machine.remarks("requirements")) == 1
-    assert machine.remarks("requirements")[0].count(" asks for ") == 2
+    assert machine.remarks("requirements")[0].count(" requires ") == 2
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_what_pyproject_toml_overrides_is_a_remark(machine, text):
     machine.dist("columns", "2.4")
 
     assert machine.problems("requirements") == ""
-    assert machine.remarks("requirements") == ["tables 2.1 asks for columns<2; this project has columns 2.4"]
+    assert machine.remarks("requirements") == ["tables 2.1 requires columns<2; this project has columns 2.4"]
 
 
 def test_what_the_image_brings_is_no_problem(machine, monkeypatch):

@@ -49,7 +49,7 @@ def test_a_module_without_its_library_is_named_with_the_system_package(
 
     assert f"{library} is missing" in problems
     assert "viewer-headed 2.1 (viewer/_show.abi3.so) needs it | import viewer fails" in problems
-    assert problems.endswith(f"| {package} in docker/apt-packages.txt; docker compose build")
+    assert problems.endswith(f"| add {package} to docker/apt-packages.txt; docker compose build")
 
 
 def test_a_library_that_a_library_of_the_module_needs_is_named(machine):
@@ -65,7 +65,7 @@ def test_a_library_that_a_library_of_the_module_needs_is_named(machine):
     problems = machine.problems("shared-objects")
 
     assert "libhard.so.9 is missing" in problems
-    assert "the package that has libhard.so.9 in docker/apt-packages.txt" in problems
+    assert "add the package that has libhard.so.9 to docker/apt-packages.txt" in problems
 
 
 def test_a_plugin_may_lack_its_library(machine):
@@ -94,7 +94,7 @@ def test_a_module_that_its_package_does_without_is_a_remark_where_the_package_is
     assert machine.problems("shared-objects") == ""
     assert machine.remarks("shared-objects") == [
         "widgets 1.0 (widgets/audio.abi3.so) needs libasound.so.2, which is missing: if you use that part, "
-        "libasound2 in docker/apt-packages.txt; docker compose build"
+        "add libasound2 to docker/apt-packages.txt; docker compose build"
     ]
 
 
@@ -142,7 +142,7 @@ def test_a_cudnn_of_another_major_is_named(machine):
     problems = machine.problems("shared-objects")
 
     assert "libcudnn.so.8 is missing" in problems
-    assert "a release of speech for CUDA 13 and cuDNN 9 in pyproject.toml" in problems
+    assert "write a release of speech for CUDA 13 and cuDNN 9 into pyproject.toml" in problems
 
 
 @pytest.mark.parametrize("name", system_packages.OPENED_LATER)
@@ -152,7 +152,7 @@ def test_a_library_that_is_opened_by_name_is_named(machine, name):
     problems = machine.problems("shared-objects")
 
     assert f"{name} 1.0 opens lib" in problems
-    assert " in docker/apt-packages.txt; docker compose build" in problems
+    assert " to docker/apt-packages.txt; docker compose build" in problems
     assert "the package that has" not in problems
 
 
@@ -174,7 +174,7 @@ def test_what_another_package_brought_may_never_open_its_library(machine):
     machine.dist("charts", "1.0", "cairocffi>=1.6; python_version >= '3.8'")
 
     assert machine.problems("shared-objects") == ""
-    assert "cairocffi 1.7, asked for by charts, opens libcairo.so.2" in machine.remarks("shared-objects")[0]
+    assert "cairocffi 1.7, required by charts, opens libcairo.so.2" in machine.remarks("shared-objects")[0]
 
 
 def test_two_packages_with_the_same_shared_object_are_named(machine):
@@ -185,7 +185,7 @@ def test_two_packages_with_the_same_shared_object_are_named(machine):
     problems = machine.problems("shared-objects")
 
     assert "vision 1.0 and vision-nightly 1.1.dev3 both have vision/_core.so" in problems
-    assert "vision-nightly is asked for by labels" in problems
+    assert "vision-nightly is required by labels" in problems
 
 
 def test_what_nvidias_image_lacks_on_purpose_is_not_named(machine, monkeypatch):

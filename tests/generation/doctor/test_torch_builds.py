@@ -45,7 +45,7 @@ def test_a_package_for_another_pytorch_is_named(machine, requirement):
     assert "detector 0.6 is built for torch" in problems
     assert "2.5" in problems
     assert "installed is torch 2.14.1" in problems
-    assert "detector for torch 2.14.1 in pyproject.toml" in problems
+    assert "write detector for torch 2.14.1 into pyproject.toml" in problems
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_a_build_for_cuda_beside_a_pytorch_without_is_named(machine, name):
 
     problems = machine.problems("torch-builds", "cpu")
 
-    assert f"{name} 0.29 is built for CUDA ({name}/_C.so); torch 2.14.1+cpu is a build without" in problems
+    assert f"{name} 0.29 is built for CUDA ({name}/_C.so); torch 2.14.1+cpu is built without CUDA" in problems
     assert "[tool.uv.sources]" in problems
 
 

@@ -1,4 +1,4 @@
-"""Compiles a function with torch.compile; prints the seconds of its first call, and whether it is right."""
+"""Compile a function with torch.compile; print the seconds of its first call, and whether it is right."""
 
 import json
 import time
@@ -7,7 +7,7 @@ import torch
 
 
 def work(x: torch.Tensor) -> torch.Tensor:
-    """Return something that is worth fusing."""
+    """Compute something that a compiler can fuse."""
     return (x.sin() * x.cos() + 1).relu().sum(-1)
 
 

@@ -1,4 +1,4 @@
-"""Has the driver compile PTX and runs it; prints the seconds, and whether the result is right."""
+"""Let the driver compile PTX and run it; print the seconds, and whether the result is right."""
 
 import ctypes
 import json
@@ -13,7 +13,7 @@ ld.global.f32 %f1, [%rd2];
 {steps}
 st.global.f32 [%rd2], %f1; ret; }}
 """
-# Each step adds 1 and then subtracts it, and so that nothing is folded away it goes through a square root.
+# Each step adds 1 and subtracts it; the square root prevents constant folding.
 STEP = (
     "add.f32 %f1, %f1, 0f3F800000; sqrt.approx.f32 %f2, %f1; "
     "mul.f32 %f1, %f2, %f2; sub.f32 %f1, %f1, 0f3F800000;"
@@ -23,7 +23,7 @@ cuda = ctypes.CDLL("libcuda.so.1")
 
 
 def call(name: str, *arguments: object) -> None:
-    """Call a function of the driver; raise RuntimeError with its number."""
+    """Call a function of the driver. Raises RuntimeError with its error code."""
     if code := getattr(cuda, name)(*arguments):
         raise RuntimeError(f"{name}: error {code}")
 

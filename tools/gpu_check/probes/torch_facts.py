@@ -1,4 +1,4 @@
-"""Prints what PyTorch knows of itself and of the GPU."""
+"""Print PyTorch's facts of itself and of the GPU."""
 
 import json
 

@@ -1,14 +1,14 @@
-"""Check packages, libraries, GPU, driver and folders; say what is wrong and what to type.
+"""Check packages, libraries, GPU, driver and folders; print what is wrong and what to type.
 
-    docker compose run --rm app doctor    everything
-    doctor --build                        what needs no GPU: the last step of the build
-    doctor --packages                     what files tell, in a moment: after each change by uv
-    doctor --json                         the same for programs
+    docker compose run --rm app doctor    all checks
+    doctor --build                        checks without a GPU: the last step of the build
+    doctor --packages                     quick checks that only read files: after each `uv add`
+    doctor --json                         the same as JSON
 
-It needs Python alone, so it runs when everything else is broken. Frameworks and libraries are tried
-in processes of their own: a crash there is a finding, not the end of the doctor.
+It needs nothing but Python. Frameworks and libraries are tested in separate processes, so a crash
+there is a finding and the doctor goes on.
 
-Checks of your own belong into docker/checks.py, which no update of this folder touches:
+Put your own checks into docker/checks.py, which template updates leave alone:
 
     from pathlib import Path
     from doctor import problem, skipped
@@ -17,12 +17,11 @@ Checks of your own belong into docker/checks.py, which no update of this folder 
         if facts.building:
             yield skipped("/data is mounted when a container starts")
         elif not Path("/data").is_dir():
-            yield problem("/data is missing", "train.py reads it", "mount it: compose.project.yaml")
+            yield problem("/data is missing", "train.py reads it", "set DATA_DIR in .env")
 
-Every function there named check_NAME is run, in the build, too; a problem fails the build, and
-remark("…") is a line that does not. It is a generator that may yield nothing, and imports what is
-installed, not the project. `docker compose build` puts a changed checks.py into the image; `docker
-compose run --rm app docker/doctor` tries it without a build.
+Every generator function check_NAME there is run, also in the build. A problem fails the build; a
+remark("…") does not. A check can import installed packages, but not the project. After a change:
+docker compose build. To try it without a build: docker compose run --rm app docker/doctor
 """
 
 from .facts import Facts

@@ -4,7 +4,7 @@ import signal
 import sys
 from pathlib import Path
 
-# Python put this folder here; its parent makes the folder importable as `doctor`.
+# With the parent folder in sys.path, this folder can be imported as `doctor`.
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from doctor.report import main  # noqa: E402

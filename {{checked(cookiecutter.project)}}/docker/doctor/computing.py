@@ -1,4 +1,4 @@
-"""Checks that the frameworks compute, and get the right result."""
+"""Check that the frameworks compute the right result on this device."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .installed import package
 from .processes import error_summary, python
 
 # x[1,1,4,4] -> Conv with 0..8 as 3x3 kernel (cuDNN) -> MatMul with [[1,2],[3,4]] (cuBLAS) -> y.
-# Whole numbers, so that every GPU gets them right. Made with onnx.helper; opset 13, IR version 8.
+# Whole numbers are exact on every GPU. Made with onnx.helper; opset 13, IR version 8.
 MODEL = (
     "CAg6swEKDwoBeAoBaxIBYyIEQ29udgoRCgFjCgFtEgF5IgZNYXRNdWwSAWcqMwgBCAEIAwgDEAFCAWtKJAAAAAAA"
     "AIA/AAAAQAAAQEAAAIBAAACgQAAAwEAAAOBAAAAAQSobCAIIAhABQgFtShAAAIA/AAAAQAAAQEAAAIBAWhsKAXgS"
@@ -42,13 +42,13 @@ print(json.dumps(y.flatten().tolist()))
 
 
 def check_onnxruntime(facts: Facts) -> Findings:
-    """Check a real session: get_available_providers() lists CUDA even where it cannot work."""
+    """Run a real session: get_available_providers() lists CUDA even if it does not work."""
     device = "CUDAExecutionProvider" if facts.on_gpu else "CPUExecutionProvider"
     yield compute(facts, "onnxruntime", ONNXRUNTIME_SCRIPT, device, MODEL)
 
 
 def check_torch(facts: Facts) -> Findings:
-    """Check that real kernels compute."""
+    """Run real kernels and check their result."""
     yield compute(facts, "torch", TORCH_SCRIPT, "cuda" if facts.on_gpu else "cpu")
 
 
@@ -66,14 +66,14 @@ def compute(facts: Facts, framework: str, script: str, device: str, *more: str) 
             f"{framework} cannot compute on {device}: {error_summary(error)}",
             "ONNX Runtime falls back to the CPU without an error; torch stops"
             if facts.on_gpu
-            else "no script that needs it can work",
-            "first what the other checks ask for, then: docker compose build --no-cache",
+            else "scripts that use it fail",
+            "fix the other problems first, then: docker compose build --no-cache",
         )
     got = json.loads(printed.splitlines()[-1])
     if not all(abs(a - b) < 0.5 for a, b in zip(got, RESULT, strict=True)):  # 0.5: TF32 may round
         return problem(
-            f"{framework} computes {got} on {device}, and {RESULT} is right",
-            "no result of this machine can be trusted",
-            f"another GPU: GPU_IDS in .env; on the host: a newer driver; {WITHOUT_GPU}",
+            f"{framework} computes {got} on {device}; {RESULT} is right",
+            "all results of this GPU may be wrong",
+            f"another GPU: GPU_IDS in .env; on the host: install a newer driver; {WITHOUT_GPU}",
         )
-    return ok(f"a convolution and a matrix product on {device} are right")
+    return ok(f"convolution and matrix product on {device} are right")

@@ -1,4 +1,4 @@
-"""Check that no package was built for another CUDA, or for CUDA where there is none."""
+"""Check that packages were built for this image's CUDA, or without CUDA for a CPU image."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CUDA_LIBRARY = re.compile(
     r"nvshmem_host)\.so\b"
 )
 TORCH_LIBRARY = re.compile(r"lib(torch|c10)(_\w+)?\.so")
-# Numbered as CUDA is; cuFFT counts one less, the others keep a number over several CUDAs.
+# These have CUDA's major number, cuFFT one less; others keep theirs over several CUDAs.
 NUMBERED = re.compile(
     r"lib(?:cudart|cublas|cublasLt|cupti|nvrtc|nvJitLink|nvjpeg|npp\w+)\.so\.(\d+)"
 )
@@ -28,13 +28,13 @@ CUFFT = re.compile(r"libcufftw?\.so\.(\d+)")
 IN_A_NAME = re.compile(r"-cu(?:da)?(1\d)\d?x?(?=-|$)")  # cupy-cuda12x, nvidia-nccl-cu12
 IN_A_VERSION = re.compile(r"\bcu(1\d)")  # 2.5.1+cu124, 2.7.4+cu12torch2.5
 OTHER_WAYS = {
-    "tensorflow": "tensorflow[and-cuda] brings CUDA and cuDNN of its own: ask for tensorflow "
-    "without the extra, or give it a project of its own",
+    "tensorflow": "tensorflow[and-cuda] brings its own CUDA and cuDNN: install tensorflow without "
+    "the extra, or use a separate project",
 }
 
 
 def check_cuda_builds(facts: Facts) -> Findings:
-    """Check what every package besides the frameworks was built for; check_cuda_major has those."""
+    """Check the CUDA of every package except the frameworks, which check_cuda_major checks."""
     objects = scan(facts)
     named = {*ONNXRUNTIMES, *(distribution_of(name, facts) for name in facts.frameworks)}
     count = 0
@@ -50,25 +50,27 @@ def check_cuda_builds(facts: Facts) -> Findings:
             else:
                 yield from without_a_gpu(distribution, majors, objects)
         elif facts.on_gpu and distribution.name == "torch" and distribution.local_version == "cpu":
-            yield remark(f"{distribution} is a build without CUDA: it computes on the CPU")
+            yield remark(f"{distribution} is a build without CUDA: it runs on the CPU")
     yield from nvidia_packages(facts, objects)
     if facts.on_gpu:
         yield (
-            ok(f"{count} packages besides the frameworks") if count else skipped("none is for CUDA")
+            ok(f"{count} packages besides the frameworks")
+            if count
+            else skipped("no other package uses CUDA")
         )
     else:
         yield ok("no package needs CUDA")
 
 
 def nvidia_package(distribution: Distribution) -> bool:
-    """Return whether a distribution is one of NVIDIA's CUDA libraries, as nvidia-cublas."""
+    """Return whether a distribution is one of NVIDIA's CUDA libraries, such as nvidia-cublas."""
     return distribution.name.startswith("nvidia-")
 
 
 def cuda_majors(distribution: Distribution, objects: SharedObjects) -> dict[int, list[str]]:
-    """Return the CUDA majors that a package was built for, each with the files that say so.
+    """Return the CUDA majors that a package was built for, each with the files that show it.
 
-    A name or a version says it for the whole package: then there are no files.
+    If the name or version of the package shows it, the list of files is empty.
     """
     named = IN_A_NAME.search(distribution.name) or IN_A_VERSION.search(distribution.local_version)
     if named:
@@ -82,7 +84,7 @@ def cuda_majors(distribution: Distribution, objects: SharedObjects) -> dict[int,
 
 
 def major_of(library: str) -> int:
-    """Return the CUDA major of a library by its name, 0 where it has none."""
+    """Return the CUDA major in a library's name, 0 if it has none."""
     if match := NUMBERED.match(library):
         return int(match[1])
     match = CUFFT.match(library)
@@ -92,38 +94,38 @@ def major_of(library: str) -> int:
 def another_major(
     facts: Facts, distribution: Distribution, majors: dict[int, list[str]], objects: SharedObjects
 ) -> Iterator[Finding]:
-    """Yield a package for another CUDA: a problem where it is needed, else a remark."""
-    if facts.cuda in majors:  # some packages bring a file for each
+    """Yield a problem for a package that needs another CUDA, a remark if only a part does."""
+    if facts.cuda in majors:  # some packages have files for several
         return
     major, files = next(iter(majors.items()))
     modules = {module for path in files for module in objects.extension_modules(path)}
     example = f" ({below_site(Path(files[0]))})" if files else ""
     if files and not modules:
         yield remark(
-            f"{distribution} has a part for CUDA {major}{example}, which this environment, CUDA "
-            f"{facts.cuda}, cannot use"
+            f"{distribution} has a part for CUDA {major}{example}, which does not work with "
+            f"CUDA {facts.cuda} of this environment"
         )
         return
     yield problem(
         f"{distribution} is built for CUDA {major}{example}; this environment is CUDA {facts.cuda}",
-        "libraries of one major version never serve a package that was built for another",
+        "a package does not work with another major version of CUDA",
         f"{other_name(distribution, major, facts.cuda)}; {required_by(distribution.name)}; "
         f"then: {REBUILD}",
     )
 
 
 def other_name(distribution: Distribution, major: int, cuda: int) -> str:
-    """Return which package to ask for instead."""
+    """Return the advice to install the package for this CUDA."""
     name = re.sub(rf"-cu(da)?{major}", rf"-cu\g<1>{cuda}", distribution.name)
     if name != distribution.name:
-        return f"{name} in pyproject.toml instead, if there is one"
-    return f"a release of {distribution.name} for CUDA {cuda} in pyproject.toml"
+        return f"write {name} into pyproject.toml instead, if it exists"
+    return f"write a release of {distribution.name} for CUDA {cuda} into pyproject.toml"
 
 
 def without_a_gpu(
     distribution: Distribution, majors: dict[int, list[str]], objects: SharedObjects
 ) -> Iterator[Finding]:
-    """Yield a package for CUDA in an image without: a problem where a library of it is missing."""
+    """Yield a problem for a package in a CPU image that needs a CUDA library."""
     major = next(iter(majors))
     for path in distribution.shared_objects:
         missing = [n for n in objects.missing.get(path, []) if CUDA_LIBRARY.match(n)]
@@ -131,15 +133,15 @@ def without_a_gpu(
             yield problem(
                 f"{distribution} is built for CUDA {major}: {below_site(Path(path))} needs "
                 f"{missing[0]}",
-                "ACCELERATOR=cpu: the image has no CUDA, so it cannot be imported",
-                "move it to the extra `nvidia` of pyproject.toml, or ask for a build without CUDA; "
+                "with ACCELERATOR=cpu the image has no CUDA, so it cannot be imported",
+                "move it to the extra `nvidia` of pyproject.toml, or take a build without CUDA; "
                 f"{required_by(distribution.name)}; then: {REBUILD}",
             )
             return
 
 
 def nvidia_packages(facts: Facts, objects: SharedObjects) -> Iterator[Finding]:
-    """Yield NVIDIA's libraries of another CUDA, and those of any in an image without a GPU."""
+    """Yield NVIDIA's packages for another CUDA; in a CPU image, all of them."""
     installed = [
         distribution
         for distribution in objects.ours.values()
@@ -149,29 +151,29 @@ def nvidia_packages(facts: Facts, objects: SharedObjects) -> Iterator[Finding]:
     if not facts.on_gpu:
         if installed:
             yield remark(
-                f"{names(installed)}: CUDA libraries, which ACCELERATOR=cpu does not use; "
-                f"asked for by {askers(installed, objects)}: a build without CUDA saves the space"
+                f"{names(installed)}: CUDA libraries, which ACCELERATOR=cpu does not use; required "
+                f"by {dependents(installed, objects)}: a build without CUDA saves the space"
             )
         return
     suffixed = [(d, match) for d in installed if (match := IN_A_NAME.search(d.name))]
     others = [d for d, match in suffixed if int(match[1]) != facts.cuda]
-    others = [d for d in others if base(d) != "nvidia-cudnn"]  # named by the check cudnn
+    others = [d for d in others if base(d) != "nvidia-cudnn"]  # the check cudnn reports it
     present = {d.name for d in installed}
     twice = [d for d in others if {base(d), f"{base(d)}-cu{facts.cuda}"} & present]
     if twice:
-        asked = askers(twice, objects)
+        dependent_names = dependents(twice, objects)
         excluded = ", ".join(f'"{distribution.name}"' for distribution in twice)
-        way = f"{excluded} in exclude-dependencies of [tool.uv] in pyproject.toml"
+        way = f"add {excluded} to exclude-dependencies of [tool.uv] in pyproject.toml"
         for name, other_way in OTHER_WAYS.items():
-            way = other_way if name in asked.split(", ") else way
+            way = other_way if name in dependent_names.split(", ") else way
         yield problem(
             f"{names(twice)} for another CUDA beside those of CUDA {facts.cuda}",
-            f"the frameworks may get the wrong one; asked for by {asked}",
+            f"the frameworks may load the wrong one; required by {dependent_names}",
             f"{way}; {REBUILD}",
         )
     elif others:
-        asked = askers(others, objects)
-        yield remark(f"{names(others)}: not for CUDA {facts.cuda}; asked for by {asked}")
+        dependent_names = dependents(others, objects)
+        yield remark(f"{names(others)}: not for CUDA {facts.cuda}; required by {dependent_names}")
 
 
 def base(distribution: Distribution) -> str:
@@ -180,22 +182,22 @@ def base(distribution: Distribution) -> str:
 
 
 def names(distributions: Iterable[Distribution]) -> str:
-    """Return the first packages by name and version, and how many more there are."""
+    """Return the first package with its version, and how many more there are."""
     first, *others = map(str, distributions)
     return f"{first} and {len(others)} more" if others else first
 
 
-def askers(wanted: Iterable[Distribution], objects: SharedObjects) -> str:
-    """Return who asks for these packages, besides NVIDIA's own."""
+def dependents(wanted: Iterable[Distribution], objects: SharedObjects) -> str:
+    """Return the packages that require these, without NVIDIA's own."""
     wanted_names = {distribution.name for distribution in wanted}
-    toolkit = objects.distributions.get("cuda-toolkit")  # asks for all of them, for others
+    toolkit = objects.distributions.get("cuda-toolkit")  # requires all of them, for other packages
     if toolkit and required_names(toolkit) & wanted_names:
         wanted_names.add(toolkit.name)
-    asking = {
+    found = {
         distribution.name
         for distribution in objects.distributions.values()
         if required_names(distribution) & wanted_names
         and distribution.name not in wanted_names
         and not nvidia_package(distribution)
     }
-    return ", ".join(sorted(asking)) or "pyproject.toml itself"
+    return ", ".join(sorted(found)) or "pyproject.toml itself"

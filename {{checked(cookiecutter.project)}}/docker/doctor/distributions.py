@@ -1,4 +1,4 @@
-"""The installed distributions as their metadata describe them; faster than importlib.metadata."""
+"""Read the metadata of installed distributions, faster than importlib.metadata."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHARED_OBJECT = re.compile(r'^"?([^\n,"]+\.so(?:\.[\w.]+)?)"?,', re.MULTILINE)
 
 @dataclass(frozen=True)
 class Distribution:
-    """An installed distribution: what METADATA says, and the folder NAME.dist-info."""
+    """An installed distribution: fields of its METADATA, and the folder NAME.dist-info."""
 
     name: str  # normalized, as uv writes it
     version: str
@@ -28,12 +28,12 @@ class Distribution:
 
     @property
     def local_version(self) -> str:
-        """Return cu130 for 2.14.1+cu130, "" where there is none."""
+        """Return cu130 for 2.14.1+cu130, "" without a local part."""
         return self.version.partition("+")[2]
 
     @cached_property
     def shared_objects(self) -> list[str]:
-        """Return the shared objects in RECORD, as full paths."""
+        """Return the full paths of the shared objects in RECORD."""
         try:
             record = (self.folder / "RECORD").read_text(encoding="utf-8", errors="replace")
         except OSError:
@@ -43,12 +43,12 @@ class Distribution:
 
 
 def normalized(name: str) -> str:
-    """Return a name as package indexes compare it."""
+    """Return a name in the form that package indexes compare."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def distributions() -> dict[str, Distribution]:
-    """Return every distribution by its name; of two with one name, the one that Python imports."""
+    """Return every distribution by name; of two with the same name, the one that Python imports."""
     found: dict[str, Distribution] = {}
     for distribution in read_distributions():
         found.setdefault(distribution.name, distribution)
@@ -56,7 +56,7 @@ def distributions() -> dict[str, Distribution]:
 
 
 def read_distributions() -> Iterator[Distribution]:
-    """Yield what lies in each site-packages folder, in the order of sys.path."""
+    """Yield the distributions of each site-packages folder, in the order of sys.path."""
     for site in dict.fromkeys(sites()):
         for folder in sorted(site.glob("*.dist-info")):
             try:

@@ -1,4 +1,4 @@
-"""What an ELF file says to the dynamic loader; reads the dynamic section and nothing else."""
+"""Read the dynamic section of an ELF file: what it tells the dynamic loader."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Elf:
 
     soname: str
     needed: tuple[str, ...]
-    search: tuple[str, ...]  # folders of DT_RUNPATH or DT_RPATH, $ORIGIN unresolved
+    search: tuple[str, ...]  # folders of DT_RUNPATH or DT_RPATH, with $ORIGIN
 
 
 def read_elf(path: str | Path) -> Elf | None:
-    """Return what the loader reads of a file, None where it is no 64-bit shared object."""
+    """Return the dynamic section of a file, None if it is no 64-bit shared object."""
     try:
         with (
             Path(path).open("rb") as file,
@@ -36,7 +36,7 @@ def read_elf(path: str | Path) -> Elf | None:
 
 
 def defines(path: str | Path, symbol: str) -> bool:
-    """Return whether a name is among the dynamic symbols of a file."""
+    """Return whether a file has a dynamic symbol of this name."""
     try:
         with (
             Path(path).open("rb") as file,
@@ -50,7 +50,7 @@ def defines(path: str | Path, symbol: str) -> bool:
 
 
 def parse(data: mmap.mmap) -> Elf:
-    """Return the dynamic section of mapped bytes. Raises ValueError where they are no ELF file."""
+    """Return the dynamic section of mapped bytes. Raises ValueError if they are no ELF file."""
     entries, strings = dynamic(data)
 
     def text(tag: int) -> list[str]:
@@ -63,7 +63,7 @@ def parse(data: mmap.mmap) -> Elf:
 
 
 def dynamic(data: mmap.mmap) -> tuple[list[tuple[int, int]], int]:
-    """Return the entries of the dynamic section, and where in the file its strings begin."""
+    """Return the entries of the dynamic section, and the offset of its strings in the file."""
     magic, bits, order, table, size, count = HEADER.unpack_from(data)
     if (magic, bits, order, size) != (b"\x7fELF", 2, 1, 56):
         raise ValueError("not a 64-bit little-endian ELF file")

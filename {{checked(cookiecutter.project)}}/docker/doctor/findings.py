@@ -1,4 +1,4 @@
-"""What a check yields."""
+"""Define the findings that a check yields."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Finding:
-    """What a check found; of a problem also why it matters and what to type."""
+    """What a check found; a problem also has why it matters and what to type."""
 
     check: str
     status: str  # ok, skipped, remark or problem
     found: str
     why: str = ""
     fix: str = ""
-    details: list[str] = field(default_factory=list)  # shown by --json alone
+    details: list[str] = field(default_factory=list)  # printed by --json only
 
 
 Findings = Iterator[Finding]
 
 
 def ok(found: str, details: Iterable[str] = ()) -> Finding:
-    """Make a finding that is fine."""
+    """Make a finding without a problem."""
     return Finding("", "ok", found, details=list(details))
 
 
@@ -32,10 +32,10 @@ def problem(found: str, why: str, fix: str) -> Finding:
 
 
 def remark(found: str) -> Finding:
-    """Make a finding that is worth a line and fails nothing: what is so, and when it matters."""
+    """Make a finding that does not fail the doctor: what is so, and when it matters."""
     return Finding("", "remark", found)
 
 
 def skipped(reason: str) -> Finding:
-    """Make a finding that says why there was nothing to check."""
+    """Make a finding with the reason why there is nothing to check."""
     return Finding("", "skipped", reason)

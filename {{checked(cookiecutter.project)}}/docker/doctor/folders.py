@@ -1,4 +1,4 @@
-"""Checks of the shared memory, your name and HOME, and the folders that you write to."""
+"""Check shared memory, user name, HOME, and write permission for folders."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def check_shared_memory(facts: Facts) -> Findings:
     mib = size.f_frsize * size.f_blocks // 2**20
     if need and mib < need:
         yield problem(
-            f"{SHARED_MEMORY} has {mib} MiB, a training loader needs {need}",
-            "its workers pass batches on there, and die of a bus error when it is full",
-            f"shm_size: {need}m in compose.project.yaml (docker run: --shm-size {need}m)",
+            f"{SHARED_MEMORY} has {mib} MiB, a data loader needs {need}",
+            "its workers pass batches there, and die of a bus error when it is full",
+            f"write shm_size: {need}m into compose.project.yaml (docker run: --shm-size {need}m)",
         )
     else:
-        yield ok(f"{mib} MiB") if need else skipped("this environment has no training loader")
+        yield ok(f"{mib} MiB") if need else skipped("this environment has no data loader")
 
 
 def check_user(facts: Facts) -> Findings:
-    """Check that you have a name and a HOME: torch and Ray ask for the name when imported."""
+    """Check that the user has a name and HOME: torch and Ray need the name on import."""
     fix = "docker compose run --rm app; with docker run, keep the image's entrypoint"
     try:
         name = getpass.getuser()
@@ -49,32 +49,32 @@ def check_user(facts: Facts) -> Findings:
 
 
 def check_folders(facts: Facts) -> Findings:
-    """Check that /code, HOME, /cache and the environment can be written, by writing."""
+    """Check that /code, HOME, /cache and the environment are writable, by writing a file."""
     ids = [f"{name}={os.environ[name]}" for name in ("USER_ID", "GROUP_ID") if os.environ.get(name)]
     whose = f"; with {' and '.join(ids)} you do not own it" if ids else ""
     folders = [
         (
             CODE,
-            f"results of your scripts belong there{whose}",
-            "leave USER_ID and GROUP_ID in .env empty: the folder's owner is taken; else, on the "
-            "host, look at: ls -ld .",
+            f"your scripts write results there{whose}",
+            "leave USER_ID and GROUP_ID in .env empty: then you run as the folder's owner; if they "
+            "are empty, on the host: ls -ld .",
         ),
         (
             CACHE,
             "downloaded weights are kept there",
             ("leave USER_ID and GROUP_ID in .env empty, or: " if ids else "")
-            + "a folder of yours as CACHE_DIR in .env; for .cache, on the host: "
+            + "set CACHE_DIR in .env to a folder of yours; for .cache, on the host: "
             "sudo chown $(id -u):$(id -g) .cache",
         ),
         (
             Path(sysconfig.get_path("purelib")),
-            "packages that save beside themselves (checkpoints) stop",
-            "docker compose run --rm app, or docker run --user UID:0 (group 0 may write); "
+            "packages that save files (checkpoints) in their own folder fail",
+            "docker compose run --rm app, or docker run --user UID:0 (group 0 can write); "
             "else: docker compose build --no-cache",
         ),
     ]
     if home := os.environ.get("HOME"):
-        fix = "docker compose run --rm app finds a HOME for you; else docker run -e HOME=/tmp"
+        fix = "docker compose run --rm app sets a writable HOME; else docker run -e HOME=/tmp"
         folders.append((Path(home), "packages keep settings and weights there", fix))
     fine = []
     for folder, why, fix in folders:
@@ -85,15 +85,15 @@ def check_folders(facts: Facts) -> Findings:
             elif reason == READ_ONLY:
                 fix = f"mount something writable at {folder}, or start without read_only and :ro"
             elif reason in FULL:
-                fix = f"make room on the disk that {folder} lies on: df -h"
+                fix = f"free space on the disk of {folder}: df -h"
             yield problem(f"{folder} cannot be written: {reason}", why, fix)
         else:
             fine.append(str(folder))
-    yield ok(f"{', '.join(fine) or 'none'} can be written")
+    yield ok(f"{', '.join(fine) or 'none'} writable")
 
 
 def not_writable(folder: Path) -> str:
-    """Return why no file can be made in `folder`, "" if one can."""
+    """Return why no file can be created in `folder`, "" if one can."""
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b"doctor")

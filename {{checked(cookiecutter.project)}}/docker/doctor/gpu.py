@@ -1,4 +1,4 @@
-"""Checks of this machine's GPU and driver, and of the kernels that each framework has for them."""
+"""Check this machine's GPU and driver, and the frameworks' kernels for them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .installed import distribution_of, verified, version_tuple
 from .processes import python, run
 
 DEVICES = Path("/dev")
-# Tegra: NVIDIA has them run code for their own architecture alone.
+# Tegra GPUs only run code for their own architecture.
 JETSON = ("5.3", "6.2", "7.2", "8.7", "11.0")
 KERNEL_DRIVER = Path("/proc/driver/nvidia/version")
 
@@ -23,7 +23,7 @@ TOOLKIT = (
     "on the host: nvidia-smi; if that works: sudo nvidia-ctk runtime configure --runtime=docker "
     "&& sudo systemctl restart docker"
 )
-PODMAN = "on Podman remove ACCELERATOR from .env, then: sh docker/write-env.sh"
+PODMAN = "with Podman, remove ACCELERATOR from .env, then: sh docker/write-env.sh"
 NEWER_DRIVER = "on the host: install a newer NVIDIA driver"
 
 
@@ -35,10 +35,10 @@ def check_gpu(facts: Facts) -> Findings:
         if refused:
             yield problem(
                 f"{', '.join(refused)} cannot be opened: operation not permitted",
-                "this container had the GPU until the host ran `systemctl daemon-reload`, which "
-                "takes it away; every new call of CUDA fails",
-                "start the container again (docker compose restart, Rebuild Container); for good, "
-                'on the host: "exec-opts": ["native.cgroupdriver=cgroupfs"] in '
+                "`systemctl daemon-reload` on the host took the GPU away from this container; "
+                "CUDA fails",
+                "start the container again (docker compose restart, Rebuild Container); to prevent "
+                'it, on the host: "exec-opts": ["native.cgroupdriver=cgroupfs"] in '
                 "/etc/docker/daemon.json && sudo systemctl restart docker",
             )
         else:
@@ -46,37 +46,36 @@ def check_gpu(facts: Facts) -> Findings:
         yield from driver_capabilities()
     elif asked in ("", "none", "void"):
         yield problem(
-            "there is no GPU in this container, and none was asked for",
+            "there is no GPU in this container, and none was requested",
             "everything would run on the CPU",
             f"docker compose run --rm app, or docker run --gpus all; {PODMAN}; {WITHOUT_GPU}",
         )
-    else:  # NVIDIA's images set it themselves, so it does not say that a GPU was asked for
+    else:  # NVIDIA's images set the variable, so a GPU may not have been requested
         yield problem(
             f"NVIDIA_VISIBLE_DEVICES={asked}, but there is no GPU in this container",
             "everything would run on the CPU",
-            f"with docker run: --gpus all; with docker compose, which reserves one, {TOOLKIT}; "
-            f"{PODMAN}; {WITHOUT_GPU}",
+            f"docker run: add --gpus all; docker compose: {TOOLKIT}; {PODMAN}; {WITHOUT_GPU}",
         )
 
 
 def driver_capabilities() -> Findings:
-    """Check that the driver's libraries for CUDA and nvidia-smi were asked for, beside others."""
+    """Check that NVIDIA_DRIVER_CAPABILITIES includes CUDA and nvidia-smi."""
     asked = os.environ.get("NVIDIA_DRIVER_CAPABILITIES", "")
     names = asked.split(",")
     missing = [name for name in ("compute", "utility") if name not in names]
     if asked and "all" not in names and missing:
         wanted = ",".join(dict.fromkeys(["compute", "utility", *names]))
         yield problem(
-            f"NVIDIA_DRIVER_CAPABILITIES={asked} is without {' and '.join(missing)}",
-            "CUDA needs compute, nvidia-smi needs utility. `capabilities: [gpu, video]` in a "
-            "Compose file sets it to video alone",
-            "remove that line; in compose.project.yaml, below environment: "
+            f"NVIDIA_DRIVER_CAPABILITIES={asked} lacks {' and '.join(missing)}",
+            "CUDA needs compute, nvidia-smi needs utility; `capabilities: [gpu, video]` in a "
+            "Compose file sets it to video only",
+            "remove that line and write below environment in compose.project.yaml: "
             f"NVIDIA_DRIVER_CAPABILITIES: {wanted}",
         )
 
 
 def lost(device: Path) -> bool:
-    """Return whether the engine's rules for devices, and not the file's mode, refuse a device."""
+    """Return whether the engine's device rules, not the file's mode, deny access to a device."""
     try:
         os.close(os.open(device, os.O_RDWR | os.O_CLOEXEC))
     except OSError as error:
@@ -94,13 +93,13 @@ def check_driver(facts: Facts) -> Findings:
     elif version:
         yield problem(
             f"the driver {version} is too old: {need} or newer is needed",
-            f"CUDA {facts.cuda} does not start with it",
+            f"CUDA {facts.cuda} does not work with it",
             "; ".join([NEWER_DRIVER, WITHOUT_GPU, *facts.other_project(below=facts.cuda)]),
         )
     elif gpu_devices():
         yield problem(
             f"the driver's version is unknown: no nvidia-smi, no {KERNEL_DRIVER}",
-            "the driver's libraries are missing in this container, too, then",
+            "the driver's libraries are missing in this container",
             TOOLKIT,
         )
     else:
@@ -127,14 +126,16 @@ def check_kernels(facts: Facts) -> Findings:
                 f"{framework} has no kernels for {', '.join(lacking)}, "
                 f"only for {', '.join(architectures)} on {platform.machine()}",
                 'it stops with "no kernel image is available for execution on the device"',
-                "; ".join(["another GPU: GPU_IDS in .env", WITHOUT_GPU, *facts.other_project()]),
+                "; ".join(
+                    ["take another GPU: GPU_IDS in .env", WITHOUT_GPU, *facts.other_project()]
+                ),
             )
         else:
             yield ok(f"{framework}: {', '.join(f'{name} ({c})' for name, c in gpus)}")
 
 
 def torch_architectures() -> list[str]:
-    """Return the architectures that torch names: sm_90 is 9.0, compute_120 is 12.0+PTX."""
+    """Return the architectures that torch lists: sm_90 is 9.0, compute_120 is 12.0+PTX."""
     printed, _ = python("import torch; print(*torch.cuda.get_arch_list())", seconds=300)
     named = re.findall(r"\b(sm|compute)_(\d+)(\d)([af]?)\b", printed)
     return [
@@ -144,18 +145,18 @@ def torch_architectures() -> list[str]:
 
 
 def gpu_devices() -> list[Path]:
-    """Return the device of each GPU; under WSL 2 one device stands for all."""
+    """Return the device file of each GPU; on WSL 2, one file for all."""
     return [*sorted(DEVICES.glob("nvidia[0-9]*")), *DEVICES.glob("dxg")]
 
 
 def query_gpus() -> list[list[str]]:
-    """Return compute capability and name of each GPU, as nvidia-smi knows them."""
+    """Return compute capability and name of each GPU from nvidia-smi."""
     gpus = [line.split(", ", 1) for line in nvidia_smi("compute_cap,name")]
     return [gpu for gpu in gpus if len(gpu) == 2 and version_tuple(gpu[0])]
 
 
 def nvidia_smi(fields: str) -> list[str]:
-    """Return what nvidia-smi says, one line a GPU; old ones do not know every field."""
+    """Return nvidia-smi's output, one line a GPU; empty if it fails or lacks a field."""
     try:
         answer = run(["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader"])
     except (OSError, subprocess.TimeoutExpired):
@@ -164,7 +165,7 @@ def nvidia_smi(fields: str) -> list[str]:
 
 
 def driver_supports(cuda: int) -> bool:
-    """Return whether an old driver has this CUDA all the same, by forward compatibility."""
+    """Return whether an old driver supports this CUDA by forward compatibility."""
     script = (
         "import ctypes; version = ctypes.c_int(); "
         "ctypes.CDLL('libcuda.so.1').cuDriverGetVersion(ctypes.byref(version)); "
@@ -175,7 +176,7 @@ def driver_supports(cuda: int) -> bool:
 
 
 def driver_version() -> str:
-    """Return the version of the driver, "" where it is unknown."""
+    """Return the version of the driver, "" if unknown."""
     versions = nvidia_smi("driver_version")
     if versions and version_tuple(versions[0]):
         return versions[0].strip()

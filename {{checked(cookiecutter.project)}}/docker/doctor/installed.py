@@ -1,4 +1,4 @@
-"""What is installed, and what pyproject.toml should ask for."""
+"""Look up installed packages, and what pyproject.toml should require."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .facts import Facts
 
 
 def version_tuple(version: str) -> tuple[int, ...]:
-    """Return what can be compared: (580, 65, 6) for "580.65.06"."""
+    """Return the numbers of a version: (580, 65, 6) for "580.65.06"."""
     return tuple(map(int, re.findall(r"\d+", version)))
 
 
@@ -28,25 +28,25 @@ def distribution_of(framework: str, facts: Facts) -> str:
 
 
 def verified(name: str, facts: Facts) -> str:
-    """Say which version was verified if another one is installed; that alone is no problem."""
+    """Return a note with the tested version if another one is installed."""
     version = facts.frameworks.get(name.removesuffix("-gpu"), {}).get("version")
     same = not version or version_of(name).split("+")[0] == version
     return "" if same else f" ({version} was verified)"
 
 
 def required_by(name: str) -> str:
-    """Say which installed packages require `name`; a failed build leaves no image to look into."""
+    """Return which packages require `name`: a failed build leaves no image to look into."""
     requirement = re.compile(rf"{re.escape(name)}(?![\w.-])", re.IGNORECASE)
     packages = {
         distribution.metadata["Name"]
         for distribution in importlib.metadata.distributions()
         if any(map(requirement.match, distribution.requires or []))
     }
-    return f"{name} is asked for by {', '.join(sorted(packages)) or 'pyproject.toml itself'}"
+    return f"{name} is required by {', '.join(sorted(packages)) or 'pyproject.toml itself'}"
 
 
 def wanted(framework: str, facts: Facts) -> str:
-    """Return what pyproject.toml should ask for."""
+    """Return the requirement for a framework that pyproject.toml should have."""
     version, name = facts.frameworks[framework]["version"], distribution_of(framework, facts)
     extras = "[cuda,cudnn]" if name == "onnxruntime-gpu" and facts.cuda_from == "wheels" else ""
     if version:
@@ -55,7 +55,7 @@ def wanted(framework: str, facts: Facts) -> str:
 
 
 def all_wanted(facts: Facts) -> str:
-    """Return what pyproject.toml should ask for, all of it."""
+    """Return the requirements for all frameworks that pyproject.toml should have."""
     return ", ".join(wanted(framework, facts) for framework in facts.frameworks)
 
 
@@ -66,15 +66,15 @@ def package(name: str) -> Path | None:
 
 
 def inside(path: object, folder: object) -> bool:
-    """Return whether a path lies in a folder, links followed."""
+    """Return whether a path is inside a folder, with symlinks resolved."""
     return Path(str(path)).resolve().is_relative_to(Path(str(folder)).resolve())
 
 
 def sites() -> list[Path]:
-    """Return every site-packages folder: the environment's and the image's."""
+    """Return every site-packages folder, of the environment and the image."""
     return [Path(entry) for entry in sys.path if entry.endswith("-packages")]
 
 
 def below_site(path: Path) -> str:
-    """Return `path` as seen from the site-packages folder that it is in."""
+    """Return `path` relative to its site-packages folder."""
     return next((str(path.relative_to(s)) for s in sites() if path.is_relative_to(s)), str(path))

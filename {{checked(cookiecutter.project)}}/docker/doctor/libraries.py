@@ -1,4 +1,4 @@
-"""Checks of the CUDA libraries: all can be loaded, and there is one cuDNN."""
+"""Check that the CUDA libraries can be loaded, and that there is one cuDNN."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .processes import error_summary, python, run
 from .shared_objects import DRIVER_LIBRARY, SharedObjects, scan
 from .system_packages import advice
 
-# The parts of each framework that are linked with CUDA.
+# The files of each framework that are linked with CUDA.
 GPU_CODE = {
     "onnxruntime": ["capi/libonnxruntime_providers_cuda.so"],
     "torch": ["lib/libtorch_cuda.so", "lib/libtorch_cuda_linalg.so", "lib/libcaffe2_nvrtc.so"],
 }
 CUDA_LIBRARY = re.compile(r"lib(cu(?!rl|ps)|nv|nccl)")
-# cuDNN opens them when it first needs them; until then nobody notices that one is missing.
+# cuDNN opens these only when it needs them, so a missing one goes unnoticed.
 CUDNN_PARTS = ("graph", "ops", "cnn", "adv", "heuristic")
 CUDNN_PARTS += ("engines_precompiled", "engines_runtime_compiled")
 
@@ -44,7 +44,7 @@ for library in sys.argv[1:]:
 
 
 def check_libraries(facts: Facts) -> Findings:
-    """Check that every shared library that the frameworks need, now or later, can be loaded."""
+    """Check that every shared library that the frameworks need can be loaded."""
     where: dict[str, str] = {}
     missing: dict[str, str] = {}
     for framework, framework_facts in facts.frameworks.items():
@@ -64,7 +64,7 @@ def check_libraries(facts: Facts) -> Findings:
         more = f"; also missing: {', '.join(others)}" if others else ""
         yield problem(
             f"{first} cannot be found, and {missing[first]} needs it{more}",
-            "without it a framework falls back to the CPU, or stops in the middle of its work",
+            "without it, a framework falls back to the CPU or crashes",
             origin(facts, first),
         )
     strays = {path for path in where.values() if not any(inside(path, s) for s in sites())}
@@ -73,7 +73,7 @@ def check_libraries(facts: Facts) -> Findings:
         more = f" and {len(others)} more" if others else ""
         yield problem(
             f"{first}{more}: not from the environment's packages",
-            "it hides that a package is missing, and may be another version",
+            "it may be another version, and it hides a missing package",
             origin(facts, "libcu"),
         )
     folders = Counter(below_site(Path(path).parent) for path in sorted(set(where.values())))
@@ -86,7 +86,7 @@ def check_libraries(facts: Facts) -> Findings:
 
 
 def check_cudnn(facts: Facts) -> Findings:
-    """Check for a second cuDNN: each loads parts of itself later, and must not meet the other's."""
+    """Check for a second cuDNN: a process must not load parts of two."""
     name = f"libcudnn.so.{facts.cudnn}"
     users: dict[Path, list[str]] = {}
     for framework, framework_facts in facts.frameworks.items():
@@ -104,7 +104,7 @@ def check_cudnn(facts: Facts) -> Findings:
         yield problem(
             f"{' and '.join(f'{w} {version_of(w)}' for w in wheels)} are installed together",
             "they write the same files, for two versions of CUDA",
-            f"what fits: {all_wanted(facts)} in pyproject.toml; {REBUILD}",
+            f"pyproject.toml must have {all_wanted(facts)}; {REBUILD}",
         )
     owners = dict.fromkeys(filter(None, (objects.owner(str(path)) for path in copies.values())))
     if len(owners) > 1:
@@ -120,7 +120,7 @@ def check_cudnn(facts: Facts) -> Findings:
             "parts of both meet in one process: CUDNN_STATUS_SUBLIBRARY_VERSION_MISMATCH",
             f"the packages bring cuDNN, so the base image must have none: {OWN_IMAGE}"
             if facts.cuda_from == "wheels"
-            else "the image brings cuDNN, so no package may; see who asks for one: "
+            else "the image brings cuDNN, so no package must bring one: "
             f"{required_by(wheels[0] if wheels else 'torch')}; without it: {REBUILD}",
         )
     else:
@@ -128,7 +128,7 @@ def check_cudnn(facts: Facts) -> Findings:
 
 
 def origin(facts: Facts, library: str) -> str:
-    """Return what to type to get `library` from where this environment has its CUDA."""
+    """Return what to type to get a missing `library`."""
     if not CUDA_LIBRARY.match(library):
         return advice([library])
     return {
@@ -139,7 +139,7 @@ def origin(facts: Facts, library: str) -> str:
 
 
 def linked(framework: str) -> tuple[dict[str, str], dict[str, str]]:
-    """Return where the CUDA libraries lie that `framework` is linked with, and what is wrong."""
+    """Return the paths of the CUDA libraries that `framework` is linked with, and the errors."""
     found, errors = {}, {}
     folder = package(framework)
     for library in [folder / code for code in GPU_CODE[framework]] if folder else []:
@@ -159,7 +159,7 @@ def linked(framework: str) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def opened(libraries: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Open each library; return where the loader found them, and what is wrong."""
+    """Open each library; return the paths where the loader found them, and the errors."""
     libraries = list(libraries)
     printed, crash = python(OPEN_SCRIPT, *libraries) if libraries else ("", "")
     answers = [json.loads(line) for line in printed.splitlines()]
@@ -167,27 +167,27 @@ def opened(libraries: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
         answers.append(["", error_summary(crash)])
     found, errors = {}, {}
     for library, (path, error) in zip(libraries, answers, strict=False):
-        if DRIVER_LIBRARY.fullmatch(missing_library(error)):  # a build has no driver: it is there
+        if DRIVER_LIBRARY.fullmatch(missing_library(error)):  # a build has no driver
             path, error = library, ""
         (errors if error else found)[Path(library).name] = error or path
     return found, errors
 
 
 def missing_library(error: str) -> str:
-    """Return the name in the loader's "NAME: cannot open shared object file", else nothing."""
+    """Return NAME of the loader's error "NAME: cannot open shared object file", else ""."""
     name = re.search(r"(\S+): cannot open shared object file", error)
     return Path(name[1]).name if name else ""
 
 
 def cudnn_parts(cudnn: Path, facts: Facts) -> list[str]:
-    """Return the parts that lie beside cuDNN: those of every release, then those of this one."""
+    """Return the paths of cuDNN's parts: those of every release, then those found beside it."""
     parts = [cudnn.with_name(f"libcudnn_{part}.so.{facts.cudnn}") for part in CUDNN_PARTS]
     there = sorted(cudnn.parent.glob(f"libcudnn_*.so.{facts.cudnn}"))
     return list(map(str, dict.fromkeys(parts + there)))
 
 
 def cudnn_copies(name: str, objects: SharedObjects) -> dict[Path, Path]:
-    """Return every cuDNN that a process may meet: the real file, and the first way to it."""
+    """Return every cuDNN that a process may load: the real file, and the first path to it."""
     folders = [Path(entry) for entry in os.environ.get("LD_LIBRARY_PATH", "").split(":") if entry]
     paths = [folder / name for folder in folders] + sorted(map(Path, objects.names.get(name, [])))
     ldconfig = shutil.which("ldconfig", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")

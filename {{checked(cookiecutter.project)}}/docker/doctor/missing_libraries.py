@@ -1,4 +1,4 @@
-"""Check for missing libraries, and for shared objects that another package has replaced."""
+"""Check for missing libraries, and for shared objects that another package overwrote."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .requirement import required_names
 from .shared_objects import SharedObjects, scan
 from .system_packages import OPENED_LATER, advice, apt_package
 
-# Modules that their package tries and does without; to import it, to see that, takes a second.
+# Optional modules, skipped here since importing their package takes a second.
 TRIED = re.compile(r"/numba/np/ufunc/(tbb|omp)pool\.")
 
 
 def check_shared_objects(facts: Facts) -> Findings:
-    """Check that every library that an installed package needs is there, and is its own."""
+    """Check that every library that a package needs exists, and was not overwritten."""
     objects = scan(facts)
     yield from missing_libraries(facts, objects)
     yield from opened_later(objects)
@@ -33,8 +33,8 @@ def check_shared_objects(facts: Facts) -> Findings:
 
 
 def missing_libraries(facts: Facts, objects: SharedObjects) -> Iterator[Finding]:
-    """Yield what modules need and nothing has: a problem if their package cannot be imported."""
-    absent: dict[str, dict[str, str]] = {}  # of each package: the library, and a module without it
+    """Yield missing libraries of modules: a problem if their package cannot be imported."""
+    absent: dict[str, dict[str, str]] = {}  # package: missing library: a module that needs it
     for path, names in sorted(objects.missing.items()):
         names = [
             name for name in names if not named_elsewhere(name, objects.owner(path), facts, objects)
@@ -59,7 +59,7 @@ def missing_libraries(facts: Facts, objects: SharedObjects) -> Iterator[Finding]
                 f"import {package} fails",
                 for_this_cuda(objects.owner(module), facts) if cuda else advice(stopping),
             )
-        else:  # a module that is imported only when it is used
+        else:  # the package imports this module later, if at all
             yield remark(
                 f"{who} needs {some(libraries)}, which is missing: if you use that part, "
                 f"{advice(libraries)}"
@@ -74,7 +74,7 @@ def some(libraries: list[str]) -> str:
 def named_elsewhere(
     library: str, owner: Distribution | None, facts: Facts, objects: SharedObjects
 ) -> bool:
-    """Return whether the checks libraries, cuda-builds or torch-builds say more about a library."""
+    """Return whether the checks libraries, cuda-builds or torch-builds report this library."""
     if not CUDA_LIBRARY.match(library):
         return bool(TORCH_LIBRARY.match(library))
     frameworks = {distribution_of(name, facts) for name in facts.frameworks}
@@ -85,16 +85,17 @@ def named_elsewhere(
 
 
 def for_this_cuda(owner: Distribution | None, facts: Facts) -> str:
-    """Return what to type where a package needs a CUDA library that this environment lacks."""
+    """Return what to type if a package needs a CUDA library that this environment lacks."""
     name = owner.name if owner else "it"
     return (
-        f"a release of {name} for CUDA {facts.cuda} and cuDNN {facts.cudnn} in pyproject.toml; "
+        f"write a release of {name} for CUDA {facts.cuda} and cuDNN {facts.cudnn} into "
+        "pyproject.toml; "
         f"{required_by(name)}; then: {REBUILD}"
     )
 
 
 def outermost_package(module: Path) -> str:
-    """Return what a script imports first to get a module; "" below a folder without __init__.py."""
+    """Return the outermost package of a module, "" if its folder has no __init__.py."""
     for site in sites():
         if module.is_relative_to(site):
             parts = module.relative_to(site).parts
@@ -106,7 +107,7 @@ def outermost_package(module: Path) -> str:
 
 
 def opened_later(objects: SharedObjects) -> Iterator[Finding]:
-    """Yield the packages whose library is missing although no file of theirs needs it."""
+    """Yield the packages that open a missing library by its name at run time."""
     for name, libraries in OPENED_LATER.items():
         if not (distribution := objects.ours.get(name)):
             continue
@@ -115,15 +116,15 @@ def opened_later(objects: SharedObjects) -> Iterator[Finding]:
         if any(re.match(rf"({stems})[._]", file) for file in [*objects.system, *own]):
             continue
         asked = [d.name for d in objects.distributions.values() if name in required_names(d)]
-        if asked:  # which may never import it, as mediapipe without a microphone
+        if asked:  # they may never import it: mediapipe uses sounddevice for a microphone only
             yield remark(
-                f"{distribution}, asked for by {', '.join(asked)}, opens {libraries[0]}, which is "
+                f"{distribution}, required by {', '.join(asked)}, opens {libraries[0]}, which is "
                 f"missing: if you use that, {advice(libraries[:1])}"
             )
         else:
             yield problem(
                 f"{distribution} opens {libraries[0]}, and no system folder has it",
-                "it cannot do its work without that library",
+                "it does not work without that library",
                 advice(libraries[:1]),
             )
 
@@ -139,9 +140,9 @@ def replaced(objects: SharedObjects) -> Iterator[Finding]:
         names = {one.name, other.name}
         two_cudas = one.name.startswith("nvidia-") and base(one) == base(other)
         if two_cudas or names <= {*ONNXRUNTIMES} or names <= {*OPENCVS}:
-            continue  # named by the checks cudnn, cuda-builds and packages
+            continue  # the checks cudnn, cuda-builds and packages report these
         yield problem(
             f"{one} and {other} both have {below_site(Path(path))}",
-            "the one installed last has replaced files of the other",
+            "the one installed last has overwritten files of the other",
             f"keep one; {required_by(one.name)}, {required_by(other.name)}; without it: {REBUILD}",
         )

@@ -1,4 +1,4 @@
-"""Checks of the Python packages: the right ones, for the right CUDA, importable."""
+"""Check that the Python packages are the right ones, for the right CUDA, and importable."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ ONNXRUNTIMES = ("onnxruntime-gpu", "onnxruntime")
 OPENCVS = tuple(
     f"opencv-{kind}python{end}" for kind in ("", "contrib-") for end in ("-headless", "")
 )
-OPENCVS += ("opencv",)  # NVIDIA's own, in its PyTorch image
+OPENCVS += ("opencv",)  # of NVIDIA's PyTorch image
 
 
 def check_python(facts: Facts) -> Findings:
-    """Check that the interpreter is new enough, and the environment's own."""
+    """Check that Python is new enough, and belongs to the environment."""
     version = ".".join(map(str, sys.version_info[:3]))
     if version_tuple(version) < version_tuple(facts.minimum_python):
         yield problem(
@@ -52,7 +52,7 @@ def check_python(facts: Facts) -> Findings:
 
 
 def check_packages(facts: Facts) -> Findings:
-    """Check for packages that are missing, installed twice, or hide those of NVIDIA's image."""
+    """Check for packages that are missing, doubled, or hide those of NVIDIA's image."""
     runtimes, opencvs = ([n for n in group if version_of(n)] for group in (ONNXRUNTIMES, OPENCVS))
     right = distribution_of("onnxruntime", facts)
     for framework in facts.frameworks:
@@ -60,24 +60,24 @@ def check_packages(facts: Facts) -> Findings:
             yield problem(
                 f"{distribution_of(framework, facts)} is not installed",
                 f"the environment {facts.environment} is made for it",
-                f"{wanted(framework, facts)} in pyproject.toml; {REBUILD}. If you do not need "
-                f"{framework}: take it out of docker/environment.json, then build",
+                f"pyproject.toml must have {wanted(framework, facts)}; {REBUILD}. If you do not "
+                f"need {framework}: remove it from docker/environment.json, then build",
             )
     for name in facts.packages:
         if not (version_of(name) or (name in OPENCVS and opencvs)):
             yield problem(
                 f"{name} is not installed",
                 f"the environment {facts.environment} is made with it",
-                f"{name} in pyproject.toml; {REBUILD}. If you do not need it: take it out of "
-                "docker/environment.json, then build",
+                f"write {name} into pyproject.toml; {REBUILD}. If you do not need it: remove it "
+                "from docker/environment.json, then build",
             )
     if len(runtimes) > 1:
         yield two_packages(runtimes, right)
     elif runtimes and runtimes != [right]:
         yield problem(
             f"{runtimes[0]} is installed, but ACCELERATOR={facts.accelerator} needs {right}",
-            "one is made for the CPU alone, the other for machines with CUDA",
-            f"{right} in the extra `{facts.accelerator}` of pyproject.toml; {REBUILD}",
+            "one is built for the CPU, the other for CUDA",
+            f"write {right} into the extra `{facts.accelerator}` of pyproject.toml; {REBUILD}",
         )
     if len(opencvs) > 1:
         yield two_packages(opencvs, "opencv" if "opencv" in opencvs else opencvs[0])
@@ -85,7 +85,7 @@ def check_packages(facts: Facts) -> Findings:
     if torch and facts.cuda_from == "ngc" and facts.on_gpu and inside(torch.locate_file(""), VENV):
         yield problem(
             f"torch {torch.version} from PyPI hides the one of NVIDIA's image",
-            "it brings CUDA libraries of its own, beside those of the image",
+            "it brings its own CUDA libraries, which conflict with the image's",
             f"{required_by('torch')}; without it: {REBUILD}",
         )
     names = dict.fromkeys(
@@ -102,7 +102,7 @@ def two_packages(names: list[str], right: str) -> Finding:
     wrong = next(name for name in names if name != right)
     return problem(
         f"{' and '.join(f'{name} {version_of(name)}' for name in names)} are installed together",
-        "they write the same folder, so the files of one replaced files of the other",
+        "they write to the same folder, so one has overwritten files of the other",
         f"keep {right}; {required_by(wrong)}; without it: {REBUILD}",
     )
 
@@ -110,7 +110,7 @@ def two_packages(names: list[str], right: str) -> Finding:
 def check_cuda_major(facts: Facts) -> Findings:
     """Check that every framework was built for the CUDA of this environment."""
     installed = [name for name in facts.frameworks if package(name)]
-    # another package than the right one is named by `packages`
+    # the check packages reports a wrong package
     built = {name: cuda_of(name) for name in installed if version_of(distribution_of(name, facts))}
     summary = [
         f"{name} {version_of(distribution_of(name, facts))} is "
@@ -120,7 +120,7 @@ def check_cuda_major(facts: Facts) -> Findings:
     if any(version_tuple(cuda)[:1] != (facts.cuda,) for cuda in built.values()):
         yield problem(
             f"{', '.join(summary)}; this environment is CUDA {facts.cuda}",
-            "libraries of one major version never serve a framework that was built for another",
+            "a framework does not work with another major version of CUDA",
             what_fits(facts),
         )
     elif summary:
@@ -130,9 +130,9 @@ def check_cuda_major(facts: Facts) -> Findings:
 
 
 def what_fits(facts: Facts) -> str:
-    """Return how to get builds with CUDA: another line where this processor has none."""
+    """Return how to get builds with CUDA; another line if this processor has none."""
     if facts.line in facts.lines_with_cuda.get(platform.machine(), [facts.line]):
-        return f"what fits: {all_wanted(facts)} in pyproject.toml; {REBUILD}"
+        return f"pyproject.toml must have {all_wanted(facts)}; {REBUILD}"
     return "; ".join([*facts.other_project(), WITHOUT_GPU])
 
 
@@ -146,7 +146,7 @@ def cuda_of(framework: str) -> str:
     text = file.read_text(encoding="utf-8") if file.is_file() else ""
     if version := re.search(rf"^{name}\b[^=\n]*=\s*['\"]([\d.]+)", text, re.MULTILINE):
         return version[1]
-    # ONNX Runtime before 1.21 does not say it, but what it is linked with does.
+    # ONNX Runtime before 1.21 does not say it, but its linked libraries do.
     libraries = " ".join(key for answer in linked(framework) for key in answer)
     cublas = re.search(r"libcublas\.so\.(\d+)", libraries)
     return cublas[1] if cublas else ""
@@ -162,7 +162,7 @@ def check_imports(facts: Facts) -> Findings:
         if error:
             yield problem(
                 f"import {module}: {error_summary(error)}",
-                "a script that needs it cannot start",
+                "scripts that import it fail",
                 advice([library])
                 if (library := missing_library(error_summary(error)))
                 else "docker compose build --no-cache",

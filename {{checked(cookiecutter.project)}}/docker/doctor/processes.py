@@ -1,4 +1,4 @@
-"""Programs and Python code in processes of their own."""
+"""Run programs and Python code in separate processes."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import signal
 import subprocess
 import sys
 
-# -I: neither the current folder nor PYTHONPATH decides. -B: a build step leaves no files behind.
+# -I: ignore the current folder and PYTHONPATH. -B: write no files in a build.
 PYTHON = [sys.executable, "-I", "-B"]
 
 
 def run(command: list[str], seconds: int = 60) -> subprocess.CompletedProcess[str]:
-    """Run a program without input and return its output, in English."""
+    """Run a program without input, in English, and return the completed process."""
     none, environment = subprocess.DEVNULL, {**os.environ, "LC_ALL": "C.UTF-8"}
     captured = {"capture_output": True, "text": True, "errors": "replace"}
     return subprocess.run(command, stdin=none, env=environment, timeout=seconds, **captured)
 
 
 def python(script: str, *arguments: str, seconds: int = 120) -> tuple[str, str]:
-    """Run Python code; return what it prints and, if it fails, its errors."""
+    """Run Python code; return its output and, if it fails, its error."""
     try:
         done = run([*PYTHON, "-c", script, *arguments], seconds)
     except subprocess.TimeoutExpired:
@@ -31,7 +31,7 @@ def python(script: str, *arguments: str, seconds: int = 120) -> tuple[str, str]:
 
 
 def error_summary(error: str) -> str:
-    """Return the line that matters of a traceback, or of ONNX Runtime's log."""
+    """Return the line with the cause from a traceback or from ONNX Runtime's log."""
     error = re.sub(r"\x1b\[[\d;]*m", "", error)
     library = re.search(r"with error: (.+)", error)
     line = library[1] if library else error.strip().splitlines()[-1]

@@ -1,4 +1,4 @@
-"""The checks in the order in which they run, with the owner's after ours."""
+"""List the checks in the order in which they run, those of docker/checks.py last."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from . import (
 from .facts import Facts
 from .findings import Finding, Findings, ok, problem, skipped
 
-# Beside this folder, in the image and in the project: the image's copy is root's, as the doctor is.
+# Beside this folder, in the project and in the image, where root owns it.
 OWNERS_CHECKS = Path(__file__).resolve().parent.parent / "checks.py"
 CORRECT = "correct docker/checks.py; docker compose build"
 
 
 @dataclass
 class Check:
-    """A check, and when it is run."""
+    """A check, and when it runs."""
 
     run: Callable[[Facts], Findings]
     gpu: bool = False  # not needed with ACCELERATOR=cpu
-    build: bool = True  # can be known while the image is built
-    quick: bool = False  # reads files alone, so it runs after each change of the packages
-    repair: str = "docker compose build --no-cache"  # where the check itself fails
+    build: bool = True  # runs in the build, too
+    quick: bool = False  # only reads files, so it runs after each change of the packages
+    repair: str = "docker compose build --no-cache"  # the advice if the check itself fails
 
     @property
     def name(self) -> str:
@@ -69,7 +69,7 @@ CHECKS = [
 
 
 def examine(facts: Facts, quick: bool = False) -> Findings:
-    """Run every check, or the quick ones; one that fails is a problem, and the others go on."""
+    """Run every check, or the quick ones; a check that crashes is a problem, and the others run."""
     for check in CHECKS if quick else [*CHECKS, *owners_checks()]:
         if (check.quick or not quick) and (check.build or not facts.building):
             yield from run(check, facts)
@@ -85,28 +85,28 @@ def run(check: Check, facts: Facts) -> list[Finding]:
             findings.append(replace(finding, check=check.name))
     except (Exception, SystemExit) as error:
         crash = f"the check itself failed: {type(error).__name__}: {error}"
-        why = "what it looks for is unknown until it works"
+        why = "its result is unknown"
         findings.append(replace(problem(crash, why, check.repair), check=check.name))
     return findings or [replace(ok("nothing to report"), check=check.name)]
 
 
 def owners_checks() -> list[Check]:
-    """Return the functions check_NAME of docker/checks.py, where there is one.
+    """Return the functions check_NAME of docker/checks.py, none if there is no such file.
 
-    Return a check that says so where that file cannot be used.
+    If the file cannot be loaded, return one check that reports it.
     """
     if not OWNERS_CHECKS.is_file():
         return []
     spec = importlib.util.spec_from_file_location("checks", OWNERS_CHECKS)
     module = importlib.util.module_from_spec(spec)
-    sys.modules["checks"] = module  # where dataclasses look
+    sys.modules["checks"] = module  # dataclasses need it there
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         reason = f"docker/checks.py cannot be used: {type(error).__name__}: {error}"
 
         def check_checks(facts: Facts) -> Findings:
-            yield problem(reason, "none of the checks in it is run", CORRECT)
+            yield problem(reason, "its checks are not run", CORRECT)
 
         return [Check(check_checks)]
     return [
@@ -114,5 +114,5 @@ def owners_checks() -> list[Check]:
         for name, value in vars(module).items()
         if name.startswith("check_")
         and isinstance(value, FunctionType)
-        and value.__module__ == module.__name__  # not one that it imports, as check_output
+        and value.__module__ == module.__name__  # not an imported one, such as check_output
     ]

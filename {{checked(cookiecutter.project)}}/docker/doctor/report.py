@@ -1,4 +1,4 @@
-"""The command: run the checks, print what they found."""
+"""Run the checks and print their findings: the command `doctor`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from .registry import examine
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the doctor; return 1 where there is a problem."""
+    """Run the doctor and return its exit code: 1 if there is a problem."""
     parser = argparse.ArgumentParser(
         prog="doctor", description=sys.modules[__package__].__doc__.splitlines()[0]
     )
-    parser.add_argument("--build", action="store_true", help="only what needs no GPU")
-    parser.add_argument("--packages", action="store_true", help="only what files tell, in a moment")
-    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--build", action="store_true", help="run the checks that need no GPU")
+    parser.add_argument(
+        "--packages", action="store_true", help="run the quick checks, which only read files"
+    )
+    parser.add_argument("--json", action="store_true", help="print all findings as JSON")
     chosen = parser.parse_args(arguments)
     try:
         facts = read_facts(building=chosen.build)
@@ -32,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     if chosen.json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2, default=str))
-    elif chosen.packages:  # after the output of uv, which goes to stderr, too
+    elif chosen.packages:  # to stderr, as uv's own output
         print(printable("\n".join(glance(findings))), file=sys.stderr)
     else:
         print(printable("\n".join(table(facts, findings))))
@@ -40,19 +42,19 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def printable(text: str) -> str:
-    """Return a text without escape sequences: a package or a setting may have brought them."""
+    """Return a text without escape sequences, which a package or a setting may contain."""
     return "".join(letter for letter in text if letter.isprintable() or letter == "\n")
 
 
 def glance(findings: list[Finding]) -> Iterator[str]:
-    """Yield what matters after a change of the packages: problems and remarks, else one line."""
+    """Yield the report after a change of packages: remarks and problems, else one line."""
     yield from (f"doctor: {finding.found}" for finding in findings if finding.status == "remark")
     found = list(problems(findings))
-    yield "\n".join(found).lstrip() if found else "doctor: the packages agree"
+    yield "\n".join(found).lstrip() if found else "doctor: the packages are compatible"
 
 
 def table(facts: Facts, findings: list[Finding]) -> Iterator[str]:
-    """Yield what a person reads: a line for each check, then each problem."""
+    """Yield the full report: a line for each check, then each problem."""
     yield f"doctor: {facts.environment}, {facts.line}, ACCELERATOR={facts.accelerator}"
     for name in dict.fromkeys(finding.check for finding in findings):
         of_check = [finding for finding in findings if finding.check == name]

@@ -1,6 +1,6 @@
-"""A Requires-Dist line: its name, whether its marker holds here, and which versions it allows.
+"""Parse a Requires-Dist line: its name, its marker and the versions that it allows.
 
-The standard library reads none of them, and the package `packaging` may not be installed.
+The standard library has no parser for it, and `packaging` may not be installed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ HERE = {
 
 @dataclass(frozen=True)
 class Requirement:
-    """What one distribution asks of another."""
+    """A requirement of one distribution for another."""
 
     name: str
     extras: tuple[str, ...]
@@ -45,7 +45,7 @@ class Requirement:
         return self.name + self.versions
 
     def applies(self, extras: Iterable[str] = ()) -> bool:
-        """Return whether the marker holds, with or without one of the extras asked for."""
+        """Return whether the marker holds, with or without one of the extras."""
         return not self.marker or any(holds(self.marker, extra) for extra in ("", *extras))
 
     def allows(self, version: str) -> bool:
@@ -58,7 +58,7 @@ class Requirement:
 
 
 def parse(line: str) -> Requirement | None:
-    """Return a requirement, None where the line is none."""
+    """Return the requirement of a line, None if it is invalid."""
     if not (match := LINE.match(line)):
         return None
     extras = tuple(normalized(e.strip()) for e in (match["extras"] or "").split(",") if e.strip())
@@ -67,17 +67,17 @@ def parse(line: str) -> Requirement | None:
 
 
 def requirements(distribution: Distribution) -> Iterator[Requirement]:
-    """Yield everything that a distribution asks for, whatever the markers say."""
+    """Yield all requirements of a distribution, whatever their markers."""
     yield from filter(None, map(parse, distribution.requires))
 
 
 def required_names(distribution: Distribution) -> set[str]:
-    """Return the names of everything that a distribution asks for."""
+    """Return the names of all requirements of a distribution."""
     return {requirement.name for requirement in requirements(distribution)}
 
 
 def holds(marker: str, extra: str) -> bool:
-    """Return whether a marker holds here; one that is not understood does not."""
+    """Return whether a marker holds here; False if it cannot be parsed."""
     tokens = TOKEN.findall(marker)
     try:
         value = either(tokens, {**HERE, "extra": extra})

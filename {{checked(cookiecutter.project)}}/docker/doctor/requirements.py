@@ -1,4 +1,4 @@
-"""Check that each package has what it asks for, or that the project decided otherwise."""
+"""Check that the requirements of each package are met, or overridden by the project."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from .requirement import Requirement, requirements
 from .shared_objects import scan
 from .version import release
 
-# The line decides which of these are installed, and in which version.
+# The project's line, not a package, decides the versions of these.
 DECIDED = re.compile(
     r"onnxruntime(-.*)?|opencv-(contrib-)?python(-headless)?|torch|torchvision|torchaudio|nvidia-.*|"
     r"triton|pytorch-triton(-.*)?"
 )
 LISTS = re.compile(r"^(?:override|exclude)-dependencies\s*=\s*\[(.*?)\]\s*$", re.M | re.S)
-# Packages of which one stands for the others, since they have the same modules.
+# Packages with the same modules: one of each group is enough.
 SAME_MODULES = (re.compile(r"onnxruntime(-.*)?"), re.compile(r"opencv(-.*)?"))
 
 
 def check_requirements(facts: Facts) -> Findings:
-    """Check what every package of the environment asks for against what is installed."""
+    """Check that the requirements of every package of the environment are met."""
     installed, ours = scan(facts).distributions, scan(facts).ours
     overridden, by_line = overrides(), []
     for distribution, requirement in unmet(ours, installed):
@@ -33,13 +33,13 @@ def check_requirements(facts: Facts) -> Findings:
         by_image = found and found.name not in ours
         if DECIDED.fullmatch(requirement.name) or requirement.name in overridden or by_image:
             has = substitute(requirement.name, installed) or f"no {requirement.name}"
-            by_line.append(f"{distribution} asks for {requirement}; this project has {has}")
+            by_line.append(f"{distribution} requires {requirement}; this project has {has}")
         else:
             have = f"{found} is installed" if found else "it is not installed"
             yield problem(
-                f"{distribution} asks for {requirement}, but {have}",
-                "what it needs of that package may not be there",
-                f"docker compose build --no-cache; if that does not help: {requirement} in "
+                f"{distribution} requires {requirement}, but {have}",
+                "it may fail without that version",
+                f"docker compose build --no-cache; if that does not help, write {requirement} into "
                 f"pyproject.toml; {REBUILD}",
             )
     if by_line:
@@ -51,7 +51,7 @@ def check_requirements(facts: Facts) -> Findings:
 def unmet(
     ours: dict[str, Distribution], installed: dict[str, Distribution]
 ) -> Iterator[tuple[Distribution, Requirement]]:
-    """Yield each package of the environment with what it asks for and does not have."""
+    """Yield each package of the environment with its unmet requirements."""
     extras: dict[str, set[str]] = {}
     for distribution in ours.values():
         for requirement in requirements(distribution):
@@ -61,16 +61,16 @@ def unmet(
         for requirement in requirements(distribution):
             if requirement.applies(extras.get(distribution.name, ())):
                 found = installed.get(requirement.name)
-                # Debian's own packages have no METADATA that is read here
+                # Debian's packages have no METADATA
                 version = found.version if found else version_of(requirement.name)
-                # NVIDIA's 2.14.0a0 counts as 2.14.0, which it is made of
+                # NVIDIA's 2.14.0a0 counts as 2.14.0
                 same = release(version) if DECIDED.fullmatch(requirement.name) else version
                 if not version or not (requirement.allows(version) or requirement.allows(same)):
                     yield distribution, requirement
 
 
 def substitute(name: str, installed: dict[str, Distribution]) -> str:
-    """Return the package that this project has in the place of another, with its version."""
+    """Return the installed package that replaces another one, with its version."""
     if name in installed:
         return str(installed[name])
     for pattern in SAME_MODULES:
@@ -82,7 +82,7 @@ def substitute(name: str, installed: dict[str, Distribution]) -> str:
 def overrides() -> set[str]:
     """Return the names in override-dependencies and exclude-dependencies of pyproject.toml.
 
-    Python 3.10 has no reader of TOML. A build keeps a copy of the file in /opt.
+    Without a TOML parser, which Python 3.10 lacks. A build has a copy of the file in /opt.
     """
     names: set[str] = set()
     for folder in (Path.cwd(), ENVIRONMENT.parent.parent, Path("/opt")):

@@ -1,4 +1,4 @@
-"""Every shared object of the environment: what it needs, whose it is, and what is missing."""
+"""Index the shared objects of the environment: their libraries, owners, and what is missing."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from .processes import run
 from .requirement import required_names
 from .system_packages import apt_package
 
-# The loader looks there after its cache.
+# The loader searches these after its cache.
 SYSTEM_FOLDERS = ("/lib64", "/usr/lib64", "/lib", "/usr/lib")
-# The container toolkit mounts them when a container starts; a build has none of them.
+# The container toolkit mounts these at start; a build has none of them.
 DRIVER_LIBRARY = re.compile(
     r"lib(cuda|cudadebugger|nvcuvid|nvoptix|nvidia-.*)\.so\.\d+|lib\w+_nvidia\.so\.\d+"
 )
@@ -32,7 +32,7 @@ class SharedObjects:
 
     def __init__(self) -> None:
         self.distributions = distributions()
-        # what NVIDIA's image brings beside the environment, NVIDIA has built
+        # packages of NVIDIA's image, outside of the environment, are NVIDIA's
         self.folders = tuple(f"{site}/" for site in sites() if inside(site, VENV))
         self.ours = {name: d for name, d in self.distributions.items() if self.is_ours(d.folder)}
         self.owners = {
@@ -51,7 +51,7 @@ class SharedObjects:
         self.system = system_libraries()
 
     def is_ours(self, path: str | Path) -> bool:
-        """Return whether a path is in the environment, not in what it was made on."""
+        """Return whether a path is in the environment, not in the base image."""
         return str(path).startswith(self.folders)
 
     def owner(self, path: str) -> Distribution | None:
@@ -61,7 +61,7 @@ class SharedObjects:
     def resolve(self, name: str, user: str) -> str:
         """Return the file below site-packages that `user` gets for a DT_NEEDED name, "" for none.
 
-        Any package may load its libraries before another one needs them, as torch does NVIDIA's.
+        From any package: one may load its libraries for another, as torch does with NVIDIA's.
         """
         candidates = self.names.get(name, [])
         if len(candidates) > 1:
@@ -83,7 +83,7 @@ class SharedObjects:
         return any(Path(folder, name).is_file() for folder in folders)
 
     def related(self, user: str, found: str) -> bool:
-        """Return whether a copy of a system library is its own, or of what it requires."""
+        """Return whether a system library comes with its package, or with one that it requires."""
         owner, provider = self.owner(user), self.owner(found)
         if owner is None or provider is None or owner == provider:
             return True
@@ -91,7 +91,7 @@ class SharedObjects:
 
     @cached_property
     def missing(self) -> dict[str, list[str]]:
-        """Return the names that each file needs and nothing provides, without the driver's."""
+        """Return the missing libraries of each file, without the driver's."""
         found = {}
         for path, elf in self.files.items():
             if not self.is_ours(path):
@@ -118,7 +118,7 @@ class SharedObjects:
     def extension_modules(self, path: str) -> list[str]:
         """Return the extension modules that cannot be imported without a file.
 
-        What no module needs is opened by name when asked for: a plugin, which may lack its library.
+        A file that no module needs is a plugin, which may lack its library.
         """
         seen, waiting = {path}, [path]
         while waiting:
@@ -130,7 +130,7 @@ class SharedObjects:
 
 
 def scan(facts: Facts) -> SharedObjects:
-    """Return the shared objects; every check of one run shares them."""
+    """Return the shared objects, scanned once for all checks."""
     if facts.scanned is None:
         facts.scanned = SharedObjects()
     return facts.scanned
@@ -142,7 +142,7 @@ def is_extension_module(path: str) -> bool:
 
 
 def base_name(path: str) -> str:
-    """Return the last part of a path; as text, since Path takes longer than reading the files."""
+    """Return the last part of a path; Path would take longer than reading the files."""
     return path.rpartition("/")[2]
 
 
@@ -166,7 +166,7 @@ def shared_objects_below(folder: str) -> Iterator[str]:
 
 
 def search_folders(path: str, elf: Elf) -> list[str]:
-    """Return the folders that a file names for the loader."""
+    """Return the search folders (RPATH) of a file."""
     origin = folder_of(path)
     named = (f.replace("${ORIGIN}", origin).replace("$ORIGIN", origin) for f in elf.search)
     return [os.path.normpath(folder) for folder in named]
@@ -175,16 +175,16 @@ def search_folders(path: str, elf: Elf) -> list[str]:
 def system_libraries() -> set[str]:
     """Return the names in the loader's cache and default folders, and in LD_LIBRARY_PATH.
 
-    The folders of /etc/ld.so.conf.d count once ldconfig has read them, as for the loader.
+    Folders of /etc/ld.so.conf.d count only after ldconfig has read them, as for the loader.
     """
     ldconfig = shutil.which("ldconfig", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
     cache = run([ldconfig, "-p"]).stdout if ldconfig else ""
     lines = re.findall(r"^\s*(\S+) \((.*?)\) =>", cache, re.MULTILINE)
-    wide = "x86-64" if platform.machine() == "x86_64" else ""  # without those for 32 bits
+    wide = "x86-64" if platform.machine() == "x86_64" else ""  # not the 32-bit ones
     names = {name for name, kind in lines if wide in kind}
     folders = [*os.environ.get("LD_LIBRARY_PATH", "").split(":"), *SYSTEM_FOLDERS]
     folders += [f"{folder}/{platform.machine()}-linux-gnu" for folder in SYSTEM_FOLDERS]
-    folders.append(f"{sys.prefix}/lib")  # oneMKL and oneTBB lie there, beside site-packages
+    folders.append(f"{sys.prefix}/lib")  # of oneMKL and oneTBB, outside of site-packages
     for folder in map(Path, filter(None, folders)):
         if folder.is_dir():
             names.update(file.name for file in folder.glob("*.so*"))

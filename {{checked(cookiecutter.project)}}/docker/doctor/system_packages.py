@@ -1,4 +1,4 @@
-"""Which system package has a library, and which packages open a library only when they are used."""
+"""Map libraries to system packages, and Python packages to the libraries that they open later."""
 
 from __future__ import annotations
 
@@ -113,19 +113,19 @@ PACKAGES = {
     "librdmacm.so.1": "librdmacm1",
     "libnuma.so.1": "libnuma1",
 }
-# FFmpeg's and Python's have the release's number in their names.
+# The libraries of FFmpeg and Python have a release number in their names.
 PATTERNS = {
     r"lib(avcodec|avformat|avutil|avfilter|avdevice|swscale|swresample)\.so\.\d+": "ffmpeg",
     r"libpython(3\.\d+)\.so\.1\.0": r"libpython\1",
 }
-# Ubuntu 24.04 and Debian 13 put t64 behind these: time_t has 64 bits there.
+# Ubuntu 24.04 and Debian 13 add t64 to these names (64-bit time_t).
 RENAMED = re.compile(
     r"lib(asound2|atk1\.0-0|cups2|curl4|glib2\.0-0|gtk-3-0|magic1|png16-16|python3.*|rdmacm1|v4l-0|xt6|"
     r"zbar0)"
 )
 ON_UBUNTU = {"libturbojpeg0": "libturbojpeg", "libjpeg62-turbo": "libjpeg62"}
 
-# No DT_NEEDED says it: they open the library by its name. Any of the names will do.
+# Packages that open a library by its name, without DT_NEEDED. One of the names is enough.
 OPENED_LATER = {
     "pyturbojpeg": ("libturbojpeg.so.0",),
     "soundfile": ("libsndfile.so.1",),
@@ -142,7 +142,7 @@ OPENED_LATER = {
 
 
 def apt_package(library: str) -> str:
-    """Return the package that has a library in this image's release, "" where that is unknown."""
+    """Return the system package with a library in this image's release, "" if unknown."""
     package = PACKAGES.get(library, "")
     for pattern, name in PATTERNS.items():
         if match := re.fullmatch(pattern, library):
@@ -151,7 +151,7 @@ def apt_package(library: str) -> str:
 
 
 def for_this_release(package: str) -> str:
-    """Return what Debian 12's package is called in the release of this image."""
+    """Return the name of Debian 12's package in the release of this image."""
     text = OS_RELEASE.read_text(encoding="utf-8") if OS_RELEASE.is_file() else ""
     release = dict(re.findall(r'^(ID|VERSION_ID)="?([\w.]+)"?$', text, re.MULTILINE))
     name, number = release.get("ID", ""), release.get("VERSION_ID", "0").split(".")[0]
@@ -163,10 +163,10 @@ def for_this_release(package: str) -> str:
 
 
 def advice(libraries: Iterable[str]) -> str:
-    """Return what to type so that the image has these libraries."""
+    """Return what to type to add these libraries to the image."""
     packages = {library: apt_package(library) for library in libraries}
     known = " ".join(dict.fromkeys(filter(None, packages.values())))
     unknown = [library for library, package in packages.items() if not package]
     others = [f"the package that has {library}" for library in unknown]
     names = " and ".join(filter(None, [known, *others]))
-    return f"{names} in docker/apt-packages.txt; docker compose build"
+    return f"add {names} to docker/apt-packages.txt; docker compose build"

@@ -1,4 +1,4 @@
-"""Check that what is linked with PyTorch was built for the PyTorch that is installed."""
+"""Check that packages linked with PyTorch were built for the installed PyTorch."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ SYMPTOMS = {
     "torchvision": "operator torchvision::nms does not exist",
     "torchaudio": "it cannot load libtorchaudio",
 }
-UNDEFINED = "its modules stop with an undefined symbol when they are imported"
+UNDEFINED = "its modules fail with an undefined symbol on import"
 
 
 def check_torch_builds(facts: Facts) -> Findings:
-    """Check torchvision, torchaudio and every other package with code for PyTorch."""
+    """Check torchvision, torchaudio and every other package linked with PyTorch."""
     objects = scan(facts)
     torch = objects.distributions.get("torch")
     if not torch:
@@ -56,13 +56,13 @@ def mismatches(
     linked: list[str],
     objects: SharedObjects,
 ) -> Iterator[Finding]:
-    """Yield how a package does not fit the installed PyTorch: its version, then CUDA or not."""
+    """Yield a problem if a package does not match the installed PyTorch's version or CUDA."""
     why = SYMPTOMS.get(distribution.name, UNDEFINED)
     if built_for := other_torch(torch, distribution, linked):
         yield problem(
             f"{distribution} is built for torch {built_for}; installed is {torch}",
             why,
-            f"{distribution.name} for torch {release(torch.version)} in pyproject.toml; "
+            f"write {distribution.name} for torch {release(torch.version)} into pyproject.toml; "
             f"{required_by(distribution.name)}; then: {REBUILD}",
         )
     elif linked and "libtorch_cuda.so" not in objects.names:
@@ -70,7 +70,7 @@ def mismatches(
         if not parts:
             return
         part = below_site(Path(parts[0]))
-        found = f"{distribution} is built for CUDA ({part}); {torch} is a build without"
+        found = f"{distribution} is built for CUDA ({part}); {torch} is built without CUDA"
         if distribution.name.startswith("torch") or "torch" in required_names(distribution):
             yield problem(found, why, same_index(distribution, torch))
         else:
@@ -78,7 +78,7 @@ def mismatches(
     elif facts.on_gpu and without_cuda(distribution, linked, objects):
         yield problem(
             f"{distribution} is a build without CUDA; {torch} is for CUDA",
-            "its operators stop when they are given a tensor on the GPU",
+            "its operators fail with tensors on the GPU",
             same_index(distribution, torch),
         )
 
@@ -89,14 +89,14 @@ def other_torch(torch: Distribution, distribution: Distribution, linked: list[st
         version = ".".join(filter(None, match.groups()))
         return "" if f"{release(torch.version)}.".startswith(f"{version}.") else version
     for requirement in requirements(distribution) if linked else ():
-        # NVIDIA's 2.14.0a0 counts as 2.14.0, which it is made of
+        # NVIDIA's 2.14.0a0 counts as 2.14.0
         if requirement.name == "torch" and requirement.applies():
             return "" if requirement.allows(release(torch.version)) else requirement.versions
     return ""
 
 
 def without_cuda(distribution: Distribution, linked: list[str], objects: SharedObjects) -> bool:
-    """Return whether a package has operators for the CPU alone."""
+    """Return whether a package has operators for the CPU only."""
     if re.match(r"(pt\d+)?cpu", distribution.local_version):
         return bool(linked)
     needed = {name for path in linked for name in objects.files[path].needed}
@@ -106,8 +106,8 @@ def without_cuda(distribution: Distribution, linked: list[str], objects: SharedO
 
 
 def same_index(distribution: Distribution, torch: Distribution) -> str:
-    """Return what to type to get a package from where PyTorch comes from."""
+    """Return what to type to get a package from the same index as PyTorch."""
     return (
-        f"{distribution.name} from the same index as torch: give it in [tool.uv.sources] of "
-        f"pyproject.toml what torch has there; {REBUILD}"
+        f"take {distribution.name} from the same index as torch: copy torch's entry in "
+        f"[tool.uv.sources] of pyproject.toml for it; {REBUILD}"
     )

@@ -1,4 +1,4 @@
-"""Versions of Python packages, compared as PEP 440 says."""
+"""Compare versions of Python packages as PEP 440 defines."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Key = tuple[int, tuple[int, ...], tuple[int, int], int, float]
 
 
 def compare(version: str, operator: str, other: str) -> bool:
-    """Return whether `version operator other` holds; True where one of them is no version."""
+    """Return whether `version operator other` holds; True if one of them is no version."""
     if operator == "===":
         return version == other
     if other.endswith(".*"):
@@ -31,23 +31,23 @@ def compare(version: str, operator: str, other: str) -> bool:
     if operator in ("==", "!="):
         same = mine == theirs and ("+" not in other or version.lower() == other.lower())
         return same == (operator == "==")
-    if operator == "<":  # a pre-release of the version itself is not before it
+    if operator == "<":  # PEP 440 excludes pre-releases of the version itself
         own = mine[:2] == theirs[:2] and theirs[2:4] == ((9, 0), -1)
         return mine < theirs and not own
-    if operator == ">":  # nor a post-release after it
+    if operator == ">":  # and its post-releases
         own = mine[:3] == theirs[:3] and mine[3] >= 0 > theirs[3]
         return mine > theirs and not own
     return mine >= theirs if operator == ">=" else mine <= theirs
 
 
 def release(version: str) -> str:
-    """Return 2.14.0 of 2.14.0a0+git.nv26, "" where it is no version."""
+    """Return 2.14.0 for 2.14.0a0+git.nv26, "" if it is no version."""
     match = VERSION.fullmatch(version.strip())
     return match["release"] if match else ""
 
 
 def starts_with(version: str, prefix: str) -> bool | None:
-    """Return whether 2.14.1 begins with 2.14, None where one is no version."""
+    """Return whether a version begins with a prefix such as 2.14, None if one is no version."""
     mine, theirs = release(version), release(prefix)
     if not mine or not theirs:
         return None
@@ -57,7 +57,7 @@ def starts_with(version: str, prefix: str) -> bool | None:
 
 
 def key(version: str) -> Key | None:
-    """Return what sorts as the versions do, the local part ignored; None where it is no version."""
+    """Return a sort key for a version without its local part, None if it is no version."""
     match = VERSION.fullmatch(version.strip())
     if not match:
         return None
