@@ -52,7 +52,7 @@ choose_ids() {  # sets uid and gid: USER_ID and GROUP_ID, else the owner of /cod
     case ${owner% *} in
         0) uid=0 ;;
         65534) echo 'entrypoint: this engine cannot act as the owner of /code, so your files can be read at most.' \
-            'Rootless: the folder is not yours. userns-remap: write userns_mode: host into compose.project.yaml (README.md)' >&2 ;;
+            'Rootless: the folder is not yours. userns-remap: write userns_mode: host into compose.project.yaml (docs/errors.md)' >&2 ;;
     esac
 }
 
