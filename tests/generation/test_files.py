@@ -218,7 +218,11 @@ def test_no_file_name_of_the_template_is_longer_than_60_characters():
 def test_every_variant_is_an_answer_s():
     answers = {f"LICENSE.{name}" for name in CHOICES["license"]}
     included = set(re.findall(r"'(script\.[\w.]+)'", (SOURCE / "script.py").read_text()))
-    pages = {f"docs/{path.name}" for path in (SOURCE / "docs").iterdir() if "include" in path.read_text()}
+    pages = {
+        f"docs/{path.name}"
+        for path in (SOURCE / "docs").iterdir()
+        if path.read_text().startswith("{% include")
+    }
     pages = {re.sub(r"\{%.*?%\}", "", name).removesuffix(".md") for name in pages} | {
         "README",
         "docs/versions",

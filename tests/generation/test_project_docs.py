@@ -45,8 +45,6 @@ SEARCHES = {
     "private package index": "docs/private-index.md",
     "Jupyter and TensorBoard": "docs/notebooks.md",
 }
-# English alone, and of before the rules of this file.
-OLD_PAGES = ("docs/scale-out.md", "docs/slurm.md")
 
 
 def everything(language: str) -> dict[str, str | bool]:
@@ -76,12 +74,11 @@ def pages(project: BakedProject) -> list[str]:
     return ["README.md", *sorted(name for name in project.files() if name.startswith("docs/"))]
 
 
-def all_pages(projects: dict[str, BakedProject], *, old: bool = True) -> Iterator[tuple[str, str]]:
+def all_pages(projects: dict[str, BakedProject]) -> Iterator[tuple[str, str]]:
     """Yield each page of each project: its name, and its text."""
     for answers, project in projects.items():
         for name in pages(project):
-            if old or name not in OLD_PAGES:
-                yield f"{name} ({answers})", project.read(name)
+            yield f"{name} ({answers})", project.read(name)
 
 
 def commands(text: str) -> list[str]:
@@ -205,7 +202,7 @@ def test_no_word_is_used_that_the_project_does_not_use(made):
 
 
 def test_no_english_sentence_has_more_than_25_words(made):
-    english = {name: text for name, text in all_pages(made, old=False) if "readme_language=en" in name}
+    english = {name: text for name, text in all_pages(made) if "readme_language=en" in name}
     found = {line: name for name, text in english.items() for line in sentences(text)}
 
     assert {line: name for line, name in found.items() if len(words(line)) > MOST_WORDS} == {}
@@ -226,7 +223,7 @@ def test_no_line_of_prose_is_wider_than_120_columns(made):
     """A table, a command and an address cannot be wrapped."""
     wide = {
         line: name
-        for name, text in all_pages(made, old=False)
+        for name, text in all_pages(made)
         for line in links.FENCE.sub("", text).splitlines()
         if len(line) > WIDEST and not line.startswith("|") and "http" not in line
     }
