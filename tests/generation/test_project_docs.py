@@ -95,7 +95,7 @@ def sentences(text: str) -> Iterator[str]:
     text = re.sub(r"(?m)^(\|.*|#.*)$", lambda line: line[0].replace("|", "\n\n") + "\n", text)
     text = re.sub(r"(?m)^ *(-|\d+\.) ", "\n\n", text)
     for block in re.split(r"\n\s*\n", text):
-        yield from re.split(r"(?<=[.!?:])\s+(?=\W*[A-Z]|code)", " ".join(block.split()))
+        yield from re.split(r"(?<=[.!?])\s+(?=\W*[A-Z]|code)", " ".join(block.split()))
 
 
 def words(text: str) -> list[str]:
