@@ -25,9 +25,6 @@ COMMANDS = {
     "docker compose -f compose.yaml -f .devcontainer/compose.yaml run --rm app pre-commit run --all-files": (
         "tests/devcontainer/test_git.py::test_every_linter_runs_in_a_worktree"
     ),
-    "docker compose build deploy": ENGINE + "test_deploy.py::test_the_commands_of_the_readme_ship_it",
-    "docker run --rm --read-only --gpus all *": ENGINE
-    + "test_deploy.py::test_the_commands_of_the_readme_ship_it",
     "uvx cruft link *": HERE + "test_updates.py::test_the_readme_s_command_links_a_project",
     # what is in the image
     "docker compose run --rm app uv tool run *": CONTENTS + "test_an_sbom_of_the_whole_image",
