@@ -231,6 +231,17 @@ def test_no_line_of_prose_is_wider_than_120_columns(made):
     assert wide == {}
 
 
+def test_the_messages_of_a_project_are_also_on_the_template_s_page(english):
+    template = (TEMPLATE / "docs/error-messages.md").read_text()
+    first = [line.split(" | ")[0] for line in english.read("docs/errors.md").splitlines()]
+    first = [cell.replace("entrypoint: ", "") for cell in first]  # the page names the program once
+    messages = [found for cell in first for found in re.findall(r"`([^`]+)`", cell) if cell.startswith("| `")]
+
+    parts = {message: [part.strip() for part in message.split("…") if part.strip()] for message in messages}
+    assert [name for name in messages if not all(part in template for part in parts[name])] == []
+    assert len(messages) > 20
+
+
 def test_every_file_has_its_line_in_the_table_of_files(made):
     """A folder, or a pattern, stands for what is in it."""
     for project in made.values():
