@@ -16,6 +16,7 @@ from jinja2.ext import Extension
 from capy_template.answers import index_url, package_name, private_packages
 from capy_template.final_check import checked, refuse_other_syntax
 from capy_template.matrix import chosen
+from capy_template.origin import origin
 
 TEMPLATE = Path(__file__).resolve().parent.parent
 
@@ -37,6 +38,7 @@ class CapyTemplate(Extension):
         environment.filters["index_url"] = index_url
         environment.filters["private_packages"] = private_packages
         environment.filters["stack"] = chosen
+        environment.filters["origin"] = origin
         forget_modules()
 
     def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:

@@ -73,8 +73,12 @@ class Stack:
 
     def first_build(self, accelerator: str) -> str:
         """Return the download size and duration of the first build as a text."""
-        size = self.download_gb[accelerator]
-        return f"{size:g} GB, about {first_build_minutes(size)} minutes at 100 Mbit/s"
+        minutes = self.build_minutes(accelerator)
+        return f"{self.download_gb[accelerator]:g} GB, about {minutes} minutes at 100 Mbit/s"
+
+    def build_minutes(self, accelerator: str) -> int:
+        """Return about how many minutes the first build takes."""
+        return first_build_minutes(self.download_gb[accelerator])
 
     @property
     def doctor(self) -> dict[str, Any]:

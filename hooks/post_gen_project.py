@@ -10,7 +10,7 @@ project = Path.cwd()
 
 # cookiecutter can leave out files, but not their folders. rmdir only removes empty ones.
 for folder in (
-    *(".github/workflows", ".github", "docker/with-index", "models", "docs"),
+    *(".github/workflows", ".github", "docker/with-index", "models"),
     *("kubernetes/base", "kubernetes/overlays/rayjob", "kubernetes/overlays", "kubernetes"),
 ):
     if (project / folder).is_dir() and not any((project / folder).iterdir()):
@@ -36,7 +36,7 @@ gpu, cpu = (
 )
 cost = cpu if on_cpu else gpu
 login = """
-  export PYPI_ACCOUNT=you PYPI_PASSWORD='…'   # or in .env, pip.conf, .netrc: README.md"""
+  export PYPI_ACCOUNT=you PYPI_PASSWORD='…'   # or in .env, pip.conf, .netrc: docs/private-index.md"""
 print(f"""
 {project.name} is ready. Next:
   cd {project.name}{login if (project / "docker/with-index").exists() else ""}

@@ -271,13 +271,15 @@ def test_without_a_lock_file_the_image_keeps_its_own_and_the_project_has_none_ye
         ),
     ],
 )
-def test_a_wrong_setting_stops_the_build_with_the_text_that_the_readme_explains(project, settings, message):
+def test_a_wrong_setting_stops_the_build_with_the_text_that_the_page_of_errors_explains(
+    project, settings, message
+):
     done = project.run("docker", "compose", "build", **settings)
 
     assert done.returncode != 0
     assert message in done.stderr
     known = message.split("/nowhere")[0].replace("accelerator-foo", "accelerator-…").strip()
-    assert known in project.read("README.md")
+    assert known in project.read("docs/errors.md")
 
 
 def test_a_cache_folder_that_does_not_exist_is_named_and_not_made(project):
@@ -286,7 +288,7 @@ def test_a_cache_folder_that_does_not_exist_is_named_and_not_made(project):
     assert done.returncode != 0
     assert "bind source path does not exist" in done.stderr
     assert not (project.path / "nowhere").exists()
-    assert "bind source path does not exist" in project.read("README.md")
+    assert "bind source path does not exist" in project.read("docs/errors.md")
 
 
 # --------------------------------------------------------------------------------- what compose is told

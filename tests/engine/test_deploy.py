@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tarfile
 from pathlib import Path
 from typing import IO
 
 import pytest
 
+from tests.support.engine import change_owner
 from tests.support.workers import image_of
 
 # Of what builds, tests or installs.
@@ -56,6 +58,22 @@ def test_it_has_no_tools(docker, deployed):
     found = docker.run(deployed, ["-c", f"{search}; ls /opt"], entrypoint="sh", **AS_ITSELF)
 
     assert found.split() == OF_OPT
+
+
+def test_the_commands_of_the_readme_ship_it(project, image, deployed):
+    """As a user whose id is not the image's own, without the GPU; the first command has made the image."""
+    [block] = re.findall(r"(?ms)^## Ship it\n\n```sh\n(.*?)^```$", project.read("README.md"))
+    build, _, rest = block.partition("\n")
+    (project.path / "outputs").mkdir()
+    change_owner(project.path / "outputs", 1234, 5678, image)
+
+    done = project.run(
+        "sh", "-euc", rest.replace(" --gpus all", "").replace("$(id -u):$(id -g)", "1234:5678")
+    )
+
+    assert (build, done.returncode) == ("docker compose build deploy", 0), done.stderr
+    made = [path.stat() for path in (project.path / "outputs").iterdir()]
+    assert {(file.st_uid, file.st_gid) for file in made} == {(1234, 5678)}
 
 
 def test_its_user_can_change_neither_packages_nor_code(docker, deployed):

@@ -1,6 +1,7 @@
 """A newcomer's first minutes: generate, run, edit."""
 
 import re
+import shutil
 
 import pytest
 
@@ -35,6 +36,15 @@ def test_the_picture_belongs_to_whoever_owns_the_project(project, image, owner):
     assert done.returncode == 0, done.stderr
     picture = (project.path / "outputs/example-edges.png").stat()
     assert (picture.st_uid, picture.st_gid) == owner
+
+
+def test_a_picture_of_the_user_s_own_is_read(project):
+    shutil.copy(project.path / "example.png", project.path / "photo.png")
+
+    done = project.run("docker", "compose", "run", "--rm", "app", "script.py", "photo.png")
+
+    assert done.returncode == 0, done.stderr
+    assert (project.path / "outputs/photo-edges.png").exists()
 
 
 def test_downloads_outlive_the_container_and_are_the_owner_s(project, image):

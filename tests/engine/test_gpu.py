@@ -56,7 +56,7 @@ def test_without_accelerator_cpu_the_container_has_no_reservation(compose):
     assert not container.host_config.device_requests
 
 
-def test_an_engine_without_a_gpu_says_what_the_readme_explains(compose, project):
+def test_an_engine_without_a_gpu_says_what_the_page_of_errors_explains(compose, project):
     client = compose()
     if "nvidia" in client.system.info().runtimes:
         pytest.skip("this engine has NVIDIA's runtime")
@@ -66,7 +66,7 @@ def test_an_engine_without_a_gpu_says_what_the_readme_explains(compose, project)
 
     message = 'could not select device driver "nvidia" with capabilities: [[gpu]]'
     assert message in error.value.stderr
-    assert message in project.read("README.md")
+    assert message in project.read("docs/errors.md")
 
 
 def test_cuda_that_is_installed_but_does_not_work_costs_one_line_not_the_run(
@@ -142,7 +142,7 @@ def test_video_decoding_is_had_beside_compute(compose, with_gpu, project, wanted
 
 
 def test_capabilities_in_an_override_take_compute_away(compose, with_gpu, project):
-    """What the doctor names, and the README advises against."""
+    """What the doctor names, and docs/gpu.md advises against."""
     device = "{driver: nvidia, device_ids: [all], capabilities: [gpu, video]}"
     override = project.path / "compose.override.yaml"
     override.write_text(

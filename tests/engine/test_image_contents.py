@@ -1,4 +1,4 @@
-"""The commands of the README that say what is in an image, run on one."""
+"""The commands of docs/deploy.md that say what is in an image, run on one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from tests.conftest import TEMPLATE, BakedProject
 @pytest.fixture(scope="module")
 def commands(built: BakedProject) -> list[str]:
     """The commands of the section."""
-    [section] = re.findall(r"(?ms)^## What is in the image\n\n```\n(.*?)^```$", built.read("README.md"))
+    [section] = re.findall(
+        r"(?ms)^## What is in the image\n\n```sh\n(.*?)^```$", built.read("docs/deploy.md")
+    )
     return section.splitlines()
 
 

@@ -1,4 +1,4 @@
-"""A script that runs for days: what the README types, on an engine of its own that stops and starts again."""
+"""A script that runs for days: what its page types, on an engine of its own that stops and starts again."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def second(engine, light_image, pytestconfig) -> Iterator[GpuEngine]:
 
 @pytest.fixture
 def training(light: BakedProject, second: GpuEngine, tmp_path: Path) -> Iterator[Callable[[str], str]]:
-    """training(script): a container of `app`, started and kept as the README says."""
+    """training(script): a container of `app`, started and kept as docs/long-runs.md says."""
     (light.path / "steps").unlink(missing_ok=True)
 
     def start(script: str) -> str:
@@ -86,7 +86,7 @@ def test_it_goes_on_after_each_reboot_until_it_has_ended(training, second):
 
 
 def test_one_that_was_stopped_comes_back_unless_it_is_removed(training, second):
-    """The engine forgets a `docker stop` for this policy, so the README says `docker rm`."""
+    """The engine forgets a `docker stop` for this policy, so docs/long-runs.md says `docker rm`."""
     name = training("echo start; exec sleep 1000")
     wait_for(lambda: "start" in second.docker("logs", name))
 

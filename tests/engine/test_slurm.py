@@ -103,7 +103,7 @@ def project(base, pytorch, tmp_path_factory) -> Iterator[BakedProject]:
 def login(project, pytestconfig) -> Iterator[Login]:
     """The cluster, with the image that the page's commands make there."""
     page = project.read("docs/slurm.md")
-    blocks = re.findall(r"^```\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```sh\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     with contextlib.ExitStack() as stack:
         try:
             cluster = stack.enter_context(slurm_cluster())

@@ -57,6 +57,17 @@ docker/uv.py
 docker/uv.txt
 docker/with-network.sh
 docker/write-env.sh
+docs/data.md
+docs/deploy.md
+docs/errors.md
+docs/files.md
+docs/gpu.md
+docs/long-runs.md
+docs/packages.md
+docs/permission-denied.md
+docs/proxy.md
+docs/untrusted-code.md
+docs/vscode.md
 pyproject.toml
 script.py
 src/PACKAGE/__init__.py
@@ -127,6 +138,10 @@ docker/with-index/logins.py
 docker/with-index/projects.py
 docker/with-index/servers.py
 docker/with-index/settings.py
+docs/private-index.md
+""",
+    ("notebook", True): """
+docs/notebooks.md
 """,
     ("scale_out", "ray"): RAY,
     ("scale_out", "ray-and-kubernetes"): RAY

@@ -217,10 +217,20 @@ def test_no_file_name_of_the_template_is_longer_than_60_characters():
 
 def test_every_variant_is_an_answer_s():
     answers = {f"LICENSE.{name}" for name in CHOICES["license"]}
-    answers |= {f"README.{language}.md" for language in CHOICES["readme_language"]}
-    included = re.findall(r"'(script\.[\w.]+)'", (SOURCE / "script.py").read_text())
+    included = set(re.findall(r"'(script\.[\w.]+)'", (SOURCE / "script.py").read_text()))
+    pages = {
+        f"docs/{path.name}"
+        for path in (SOURCE / "docs").iterdir()
+        if path.read_text().startswith("{% include")
+    }
+    pages = {re.sub(r"\{%.*?%\}", "", name).removesuffix(".md") for name in pages} | {
+        "README",
+        "docs/versions",
+    }
+    answers |= {f"{page}.{language}.md" for page in pages for language in CHOICES["readme_language"]}
 
-    assert {path.name for path in VARIANTS.iterdir()} == answers | set(included)
+    found = {path.relative_to(VARIANTS).as_posix() for path in VARIANTS.rglob("*") if path.is_file()}
+    assert found == answers | included
 
 
 @pytest.mark.parametrize("name", ["answers", "compatibility", "extension", "matrix"])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -81,11 +83,14 @@ def test_an_update_brings_the_template_s_changes_and_keeps_the_owner_s(template,
     update(project)
 
     changed = project.git("diff", "HEAD", "--name-only").split()
-    assert changed == [".cruft.json", "docker/apt-packages.txt", "docker/machine.yaml", "pyproject.toml"]
+    brought = ["docker/apt-packages.txt", "docker/machine.yaml", "pyproject.toml"]
+    assert changed == [".cruft.json", "README.md", *brought]
     # the template's side, with a filter that only its new version has
     assert "stop_grace_period: 60s" in read(project, "docker/machine.yaml")
     assert "ffmpeg  # FOLLOWED" in read(project, "docker/apt-packages.txt")
     assert "line-length = 120" in read(project, "pyproject.toml")
+    command = f"--checkout {template.git('rev-parse', '--short=12', 'main').strip()}"
+    assert command in read(project, "README.md")
     # the owner's
     assert '  "einops",\n' in read(project, "pyproject.toml")
     assert read(project, "README.md").startswith("# Followed, by its owner\n")
@@ -160,6 +165,27 @@ def test_a_project_of_plain_cookiecutter_is_linked_later(template, project, tmp_
 
     assert "stop_grace_period: 60s" in read(project, "docker/machine.yaml")
     assert '  "einops",\n' in read(project, "pyproject.toml")
+
+
+def test_the_readme_s_command_links_a_project(template, tmp_path):
+    """It has the version and every answer; the template lay in a folder, so its address is put in."""
+    answers = ["project=followed", "environment=training", "notebook=yes", "readme_language=ja"]
+    index = ["private_index=https://pypi.example.com/simple", "private_packages=in-house-tool, another"]
+    cookiecutter = [sys.executable, "-m", "cookiecutter", "--no-input", str(template.path)]
+    succeed(tmp_path, *cookiecutter, *answers, *index)
+    project = Repository(tmp_path / "followed")
+    project.git("init", "--quiet")
+    project.commit("Generated")
+    [line] = re.findall(r"(?m)^uvx (cruft link .*)$", read(project, "README.md"))
+    move_on(template)
+
+    succeed(project.path, *CRUFT, *shlex.split(line.replace("URL-OF-THE-TEMPLATE", str(template.path)))[1:])
+    project.commit("Linked")
+    update(project)
+
+    changed = project.git("diff", "HEAD", "--name-only").split()
+    brought = ["docker/apt-packages.txt", "docker/machine.yaml", "pyproject.toml"]
+    assert changed == [".cruft.json", "README.md", *brought]
 
 
 def test_cruft_writes_what_cookiecutter_writes(template, tmp_path):

@@ -50,7 +50,7 @@ choose_ids() {  # sets uid and gid: USER_ID and GROUP_ID, else the owner of /cod
     case ${owner% *} in
         0) uid=0 ;;
         65534) echo 'entrypoint: this engine cannot act as the owner of /code, so the project is read-only here.' \
-            'Rootless Docker: use a folder of yours. userns-remap: userns_mode: host in compose.project.yaml (README.md)' >&2 ;;
+            'Rootless Docker: use a folder of yours. userns-remap: userns_mode: host in compose.project.yaml (docs/errors.md)' >&2 ;;
     esac
 }
 
