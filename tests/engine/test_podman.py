@@ -50,7 +50,7 @@ def by_podman(user: User) -> Launcher:
     image = f"localhost/{NAME}:cpu"
     return Launcher(
         f"{user.name}, podman run",
-        user.host.home / user.folder.removeprefix("/home/"),
+        user.path,
         partial(podman_build, user),
         lambda *words: user.run(*run, image, *words),
         lambda *words: user.start(*run, image, *words),
@@ -71,7 +71,7 @@ def by_compose(user: User, compose: tuple[str, ...], accelerator: str, build: Ca
     version = short(user.run(*compose, "version", "--short").stdout)
     return Launcher(
         f"{user.name}, {' '.join(compose)} with Compose {version}",
-        user.host.home / user.folder.removeprefix("/home/"),
+        user.path,
         build,
         lambda *words: user.run(*run, *words, **settings),
         lambda *words: user.start(*run, *words, **settings),
@@ -111,7 +111,7 @@ def test_the_stage_dev_has_its_tools(user):
 
 
 def test_the_detection_finds_podman_and_its_gpus(user):
-    project = user.host.home / user.folder.removeprefix("/home/")
+    project = user.path
     (project / ".env").rename(project / ".env-kept")
     try:
         done = user.run("sh", "docker/write-env.sh", CHECKOUT="", BUILD_CACHE="x")
@@ -121,20 +121,6 @@ def test_the_detection_finds_podman_and_its_gpus(user):
 
     assert (done.returncode, written) == (0, "ACCELERATOR=cdi\n"), done.stderr
     assert "podman compose -f compose.yaml -f docker/podman.yaml build app" in done.stderr
-
-
-def test_docker_compose_builds_with_the_overlay_alone(user):
-    """What is said is enough: the base image is one that is nowhere."""
-    files = ("-f", "compose.yaml", "-f", "compose.override.yaml")
-    settings = {"ACCELERATOR": "cpu", "BASE_IMAGE": "localhost/nothing:1"}
-
-    refused = user.run("podman", "compose", *files, "build", "app", **settings)
-    begun = user.run("podman", "compose", *files, "-f", "docker/podman.yaml", "build", "app", **settings)
-
-    assert "the classic builder doesn't support secrets" in refused.stderr
-    assert "STEP 1/" not in refused.stdout
-    assert "doesn't support secrets" not in begun.stderr
-    assert re.search(r"STEP 1/\d+: FROM localhost/nothing:1 AS base", begun.stdout)
 
 
 @pytest.mark.parametrize(

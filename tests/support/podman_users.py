@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +28,7 @@ class User:
 
     host: PodmanHost
     rootless: bool
+    project: str = NAME
 
     @property
     def name(self) -> str:
@@ -37,7 +39,12 @@ class User:
     @property
     def folder(self) -> str:
         """Return the project folder as the host sees it."""
-        return f"/home/{USER if self.rootless else 'root'}/{NAME}"
+        return f"/home/{USER if self.rootless else 'root'}/{self.project}"
+
+    @property
+    def path(self) -> Path:
+        """Return the project folder as this machine sees it."""
+        return self.host.home / self.folder.removeprefix("/home/")
 
     def run(self, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run a command in the project folder."""
@@ -82,9 +89,8 @@ def podman_user(
 ) -> User:
     """A user there, with the project, the base image and an answering socket."""
     found = User(podman_machine, request.param == "rootless")
-    home = podman_machine.home / (USER if found.rootless else "root")
-    home.mkdir(exist_ok=True)
-    copy_for(podman_source.path, home / NAME, UID)
+    found.path.parent.mkdir(exist_ok=True)
+    copy_for(podman_source.path, found.path, UID)
     with locked():
         archive = root_file_system()
     inside = podman_machine.home / "base.tar"
