@@ -3,8 +3,9 @@
 QEMU before 10 crashes ONNX Runtime on import, so QEMU of a stable release does not work.
 """
 
+import fcntl
 import platform
-import subprocess
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,8 @@ from pathlib import Path
 from engines import debian
 from engines.base_image import STAND_IN, import_image, present, root_file_system
 from engines.engine import Engine
-from engines.steps import EngineError, cache, locked, run, workshop
+from engines.leftovers import in_use
+from engines.steps import RUN, EngineError, cache, locked, run, workshop
 
 PLATFORM = "linux/arm64"
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
@@ -37,27 +39,36 @@ def emulator() -> Path:
 def emulated() -> Iterator[None]:
     """Register QEMU with the kernel for AArch64 programs, also in containers; unregister it at the end.
 
-    Raises EngineError if that fails.
+    One run at a time: another one waits. Raises EngineError where that cannot be had.
     """
     if platform.machine() == "aarch64":
         yield
         return
     with locked():
         program = emulator()
-    mounted = not (BINFMT / "register").exists()
-    if mounted:
-        run("mounting binfmt_misc", ["mount", "-t", "binfmt_misc", "binfmt_misc", str(BINFMT)])
-    try:
-        forget()  # what an interrupted run left
+    with lock_file().open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         try:
-            (BINFMT / "register").write_bytes(rule(program))
-        except OSError as error:
-            raise EngineError(f"binfmt_misc does not accept a rule for {PLATFORM}: {error}") from None
-        yield
-    finally:
-        forget()
-        if mounted:
-            subprocess.run(["umount", str(BINFMT)], check=False)
+            register(program)
+            yield
+        finally:
+            forget()
+
+
+def register(program: Path) -> None:
+    """Give the kernel our rule; the mount for it, where that is missing, has our name as its source."""
+    forget()  # what a killed run left
+    if not (BINFMT / "register").exists():
+        run("mounting binfmt_misc", ["mount", "-t", "binfmt_misc", NAME, str(BINFMT)])
+    try:
+        (BINFMT / "register").write_bytes(rule(program))
+    except OSError as error:
+        raise EngineError(f"binfmt_misc takes no rule for {PLATFORM}: {error}") from None
+
+
+def lock_file() -> Path:
+    """Return the file on which a run that emulates holds a lock."""
+    return RUN / "arm64.lock"
 
 
 def rule(program: Path) -> bytes:
@@ -67,9 +78,17 @@ def rule(program: Path) -> bytes:
 
 
 def forget() -> None:
-    """Remove our rule, if there is one."""
+    """Take our rule back, and our mount, where there are any."""
     if (BINFMT / NAME).exists():
         (BINFMT / NAME).write_text("-1")
+    if re.search(rf" {BINFMT} .* - binfmt_misc {NAME} ", Path("/proc/self/mountinfo").read_text()):
+        run("unmounting binfmt_misc", ["umount", str(BINFMT)])
+
+
+def forget_unless_in_use() -> None:
+    """Take back what a killed run left. The caller holds the lock of all engines."""
+    if not in_use(lock_file()):
+        forget()
 
 
 def base(engine: Engine) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from engines import engine
+from engines import docker_versions, engine
 from engines.daemon import Daemon
 from engines.engine import Engine
 from engines.gpu_engine import make_bridge, programs, remove, second_daemon
@@ -44,17 +44,20 @@ def write_spec(folder: Path) -> Path:
 
 
 @contextmanager
-def cdi_engine(name: str) -> Iterator[Engine]:
-    """Start an engine with GPUs by CDI only, without NVIDIA's runtime and hook, for a `with` block.
+def cdi_engine(name: str, suite: str = "") -> Iterator[Engine]:
+    """Lend an engine that has GPUs by CDI alone: neither NVIDIA's runtime nor its hook.
 
-    It has no images (see `copy_image`). Raises EngineError if dockerd does not start.
+    `suite`: another Debian suite's Docker than the newest. It has no images (see `copy_image`).
+    Raises EngineError where no dockerd can be started.
     """
     plain = second_daemon(name)
     specs = plain.run / "cdi"
-    daemon = Daemon(plain.name, plain.bridge, (f"--cdi-spec-dir={specs}", "--feature=cdi=true"))
+    daemon = Daemon(plain.name, plain.bridge, (f"--cdi-spec-dir={specs}",), features=("cdi",))
     server, client = programs()
     try:
         with locked():
+            if suite:
+                server = docker_versions.server(suite)
             remove(daemon, client)
             write_spec(specs)
             make_bridge(daemon.bridge)

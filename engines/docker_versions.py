@@ -15,24 +15,23 @@ from engines.debian import Tree
 from engines.gpu_engine import GpuEngine, install, make_bridge, remove, second_daemon
 from engines.steps import locked
 
-SUITES = {"20.10": "bookworm", "26.1": "trixie", "28.5": "sid"}
 PLUGINS = "usr/libexec/docker/cli-plugins"
 
 
-def tree(version: str) -> Tree:
-    """Return the unpacked packages of a version, 20.10, 26.1 or 28.5. The caller holds the lock."""
-    return debian.fetch() if SUITES[version] == "sid" else debian.fetch_release(SUITES[version])
+def tree(suite: str) -> Tree:
+    """Return the unpacked packages of bookworm, trixie or sid. The caller holds the lock."""
+    return debian.fetch() if suite == "sid" else debian.fetch_release(suite)
 
 
-def server(version: str) -> dict[str, str]:
-    """Return an environment for dockerd: its own programs, then runc and iptables of the newest Docker."""
+def server(suite: str) -> dict[str, str]:
+    """Return an environment for dockerd: its own programs, then runc and iptables of the newest."""
     environment = debian.fetch().server()
-    own = tree(version).search("usr/sbin", "usr/bin")
+    own = tree(suite).search("usr/sbin", "usr/bin")
     return {**environment, "PATH": f"{own}:{environment['PATH']}"}
 
 
 def client(cli: str, plugins: str, folder: Path) -> dict[str, str]:
-    """Make a client from `docker` and the plugins of another version in a folder.
+    """Make a client of a suite's `docker` and of another one's plugins in a folder.
 
     Returns the variables for its users.
     """
@@ -47,8 +46,8 @@ def client(cli: str, plugins: str, folder: Path) -> dict[str, str]:
 
 
 @contextmanager
-def docker_version(version: str, hook: Path, features: tuple[str, ...] = ()) -> Iterator[GpuEngine]:
-    """Start an engine of a version, with `hook` as NVIDIA's hook, for a `with` block.
+def docker_version(suite: str, hook: Path, features: tuple[str, ...] = ()) -> Iterator[GpuEngine]:
+    """Lend the engine of a suite, which takes `hook` for NVIDIA's.
 
     It has no images and no NAT: builds need `network: host`. Raises EngineError if it does not start.
     """
@@ -56,7 +55,7 @@ def docker_version(version: str, hook: Path, features: tuple[str, ...] = ()) -> 
     plain = second_daemon("versions")
     daemon = Daemon(plain.name, plain.bridge, features=features)
     with locked():
-        environment, newest = server(version), debian.fetch().client()
+        environment, newest = server(suite), debian.fetch().client()
     try:
         with locked():
             remove(daemon, newest)

@@ -9,7 +9,6 @@ import pwd
 import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,11 +17,10 @@ from engines import debian, engine
 from engines.daemon import Daemon
 from engines.engine import Engine
 from engines.gpu_engine import make_bridge, programs, remove, second_daemon
-from engines.processes import command_lines, kill_with_descendants, unmount
+from engines.leftovers import OPEN, running_folder
 from engines.steps import EngineError, locked, wait_until
 
 START_SECONDS = 60
-OPEN = "/var/tmp"  # open to every user, whatever TMPDIR is
 
 # dockerd in RootlessKit's user namespace. Without RootlessKit's network it gets one of its own ($1), without
 # any connection.
@@ -46,53 +44,52 @@ def rootless_engine(user: str, network: bool = False) -> Iterator[tuple[Engine, 
     a network of RootlessKit dockerd closes the connection. Raises EngineError if it does not start.
     """
     engine.refuse_unless_debian_and_root()
-    folder = Path(tempfile.mkdtemp(prefix=f"{user}-", dir=OPEN))
     try:
-        with locked():
-            tree, rootless = debian.fetch(), [debian.fetch_rootless()]
-            if network:
-                rootless.append(debian.fetch_packages(f"slirp-{debian.codename()}", (), ("slirp4netns",)))
-        uid, _ = make_user(user)
-        folder.chmod(0o755)
-        # other users cannot read root's cache; with file modes, since newuidmap is setuid
-        for source in (tree.root, *rootless):
-            shutil.copytree(source / "usr", folder / "programs/usr", symlinks=True, dirs_exist_ok=True)
-        home, run = folder / "home", folder / "run"
-        for own in (home, run):
-            own.mkdir(mode=0o700)
-            os.chown(own, uid, uid)
-        home.chmod(0o755)
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(
-                [*(with_tun(folder / "tun") if network else ()), *as_user(uid), *rootlesskit(run, network)],
-                env=rootless_environment(folder / "programs", home, run),
-                cwd=home,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        try:
-            host = f"unix://{run / 'docker.sock'}"
-            found = Engine("rootless", host, {**tree.client(), "DOCKER_HOST": host}, private=True)
-            answered = wait_until(
-                lambda: process.poll() is not None or answers(found),
-                "waiting for rootless dockerd",
-                START_SECONDS,
-            )
-            if process.poll() is not None or not answered:
-                raise EngineError(f"rootless dockerd did not start: {(folder / 'log').read_text()[-400:]}")
-            yield found, home
-        finally:
-            process.send_signal(signal.SIGTERM)
-            wait_until(lambda: process.poll() is not None, "stopping rootless dockerd", 40)
-            begin = str(folder)
-            kill_with_descendants(
-                [pid for pid, words in command_lines() if any(word.startswith(begin) for word in words)]
-            )
+        with running_folder(user, OPEN) as folder:
+            with locked():
+                tree, rootless = debian.fetch(), [debian.fetch_rootless()]
+                if network:
+                    rootless.append(debian.fetch_packages(f"slirp-{debian.codename()}", (), ("slirp4netns",)))
+            uid, _ = make_user(user)
+            # root's cache is closed to others; with their modes, since newuidmap is setuid
+            for source in (tree.root, *rootless):
+                shutil.copytree(source / "usr", folder / "programs/usr", symlinks=True, dirs_exist_ok=True)
+            home, run = folder / "home", folder / "run"
+            for own in (home, run):
+                own.mkdir(mode=0o700)
+                os.chown(own, uid, uid)
+            home.chmod(0o755)
+            with (folder / "log").open("wb") as log:
+                process = subprocess.Popen(
+                    [
+                        *(with_tun(folder / "tun") if network else ()),
+                        *as_user(uid),
+                        *rootlesskit(run, network),
+                    ],
+                    env=rootless_environment(folder / "programs", home, run),
+                    cwd=home,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+            try:
+                host = f"unix://{run / 'docker.sock'}"
+                found = Engine("rootless", host, {**tree.client(), "DOCKER_HOST": host}, private=True)
+                answered = wait_until(
+                    lambda: process.poll() is not None or answers(found),
+                    "waiting for rootless dockerd",
+                    START_SECONDS,
+                )
+                if process.poll() is not None or not answered:
+                    raise EngineError(
+                        f"rootless dockerd did not start: {(folder / 'log').read_text()[-400:]}"
+                    )
+                yield found, home
+            finally:
+                process.send_signal(signal.SIGTERM)
+                wait_until(lambda: process.poll() is not None, "stopping rootless dockerd", 40)
     finally:
-        unmount(folder)
-        shutil.rmtree(folder, ignore_errors=True)
         subprocess.run(["userdel", user], check=False, capture_output=True)
 
 
@@ -141,24 +138,21 @@ def remapped_engine(name: str, user: str) -> Iterator[Engine]:
     """
     engine.refuse_unless_debian_and_root()
     plain = second_daemon(name)
-    folder = Path(
-        tempfile.mkdtemp(prefix=f"{user}-", dir=OPEN)
-    )  # root's cache is closed to the ids of the containers
-    folder.chmod(0o755)
-    daemon = Daemon(plain.name, plain.bridge, (f"--userns-remap={user}",), folder / "data")
-    try:
-        make_user(user)
-        with locked():
-            server, client = programs()
-            remove(daemon, client)
-            make_bridge(daemon.bridge)
-            daemon.start(server)
-        yield engine.private(daemon, client)
-    finally:
-        with locked():
-            remove(daemon, programs()[1])
-        shutil.rmtree(folder, ignore_errors=True)
-        subprocess.run(["userdel", user], check=False, capture_output=True)
+    # root's cache is closed to the ids of the containers
+    with running_folder(user, OPEN) as folder:
+        daemon = Daemon(plain.name, plain.bridge, (f"--userns-remap={user}",), folder / "data")
+        try:
+            make_user(user)
+            with locked():
+                server, client = programs()
+                remove(daemon, client)
+                make_bridge(daemon.bridge)
+                daemon.start(server)
+            yield engine.private(daemon, client)
+        finally:
+            with locked():
+                remove(daemon, programs()[1])
+            subprocess.run(["userdel", user], check=False, capture_output=True)
 
 
 def make_user(name: str) -> tuple[int, int]:

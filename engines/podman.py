@@ -8,14 +8,14 @@ import resource
 import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from engines import cdi, debian, engine
-from engines.processes import kill_with_descendants, unmount
+from engines.leftovers import running_folder
+from engines.processes import kill_with_descendants
 from engines.steps import EngineError, cache, locked, run, wait_until, workshop
 
 PACKAGES = (
@@ -144,10 +144,34 @@ def podman_host(release: str) -> Iterator[PodmanHost]:
     engine.refuse_unless_debian_and_root("Podman's tests start a host of their own: ")
     with locked():
         tree = fetch(release)
-    folder = Path(tempfile.mkdtemp(prefix=f"podman-{release}-", dir=cache()))
+    with running_folder(f"podman-{release}") as folder:
+        furnish(folder)
+        command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation=private"]
+        with (folder / "log").open("wb") as log:
+            holder = subprocess.Popen(
+                [*command, "sh", "-ec", SET_UP, "sh", tree, folder, USER, str(UID), " ".join(cdi.GPUS)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        try:
+            wait_until(
+                lambda: holder.poll() is not None or inner(holder.pid), "starting a host", START_SECONDS
+            )
+            if holder.poll() is not None or not inner(holder.pid):
+                raise EngineError(f"no host with Podman: {(folder / 'log').read_text()[-400:].strip()}")
+            yield PodmanHost(release, inner(holder.pid), folder / "home")
+        finally:
+            holder.send_signal(signal.SIGTERM)
+            kill_with_descendants([holder.pid])  # and with the namespace's first process all others
+            holder.wait()
+
+
+def furnish(folder: Path) -> None:
+    """Make the folders and the settings that a host has over its root file system."""
     for name in ("upper/etc/containers", "work", "root", "containers", "home", "scratch"):
         (folder / name).mkdir(parents=True)
-    folder.chmod(0o755)
     (folder / "scratch").chmod(0o1777)
     (folder / "upper/etc/containers/containers.conf").write_text(
         SETTINGS.format(
@@ -159,26 +183,6 @@ def podman_host(release: str) -> Iterator[PodmanHost]:
     if CERTIFICATES.exists():  # this machine's, for downloads on the host
         (folder / "upper" / CERTIFICATES.relative_to("/").parent).mkdir(parents=True)
         shutil.copy(CERTIFICATES, folder / "upper" / CERTIFICATES.relative_to("/"))
-    command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation=private"]
-    with (folder / "log").open("wb") as log:
-        holder = subprocess.Popen(
-            [*command, "sh", "-ec", SET_UP, "sh", tree, folder, USER, str(UID), " ".join(cdi.GPUS)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    try:
-        wait_until(lambda: holder.poll() is not None or inner(holder.pid), "starting a host", START_SECONDS)
-        if holder.poll() is not None or not inner(holder.pid):
-            raise EngineError(f"no host with Podman: {(folder / 'log').read_text()[-400:].strip()}")
-        yield PodmanHost(release, inner(holder.pid), folder / "home")
-    finally:
-        holder.send_signal(signal.SIGTERM)
-        kill_with_descendants([holder.pid])  # ends all processes of the namespace
-        holder.wait()
-        unmount(folder)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def inner(holder: int) -> int:

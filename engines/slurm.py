@@ -5,9 +5,7 @@ in its own namespaces, and its only network is its own loopback.
 """
 
 import os
-import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engines import debian, engine
+from engines.leftovers import running_folder
 from engines.steps import EngineError, cache, locked, run, wait_until, workshop
 
 PACKAGES = ("ca-certificates", "slurm-wlm", "apptainer", "charliecloud-runtime", "charliecloud-builders")
@@ -118,8 +117,7 @@ def slurm_cluster() -> Iterator[Cluster]:
     engine.refuse_unless_debian_and_root()
     with locked():
         base = root_file_system()
-    folder = Path(tempfile.mkdtemp(prefix="slurm-", dir=cache()))
-    try:
+    with running_folder("slurm") as folder:
         for name in ("upper", "work", "root", "home"):
             (folder / name).mkdir()
         home = folder / "home"
@@ -135,9 +133,7 @@ def slurm_cluster() -> Iterator[Cluster]:
         finally:
             process.kill()
             process.wait()
-            time.sleep(0.5)  # the mounts end with the last process of the namespace
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+            time.sleep(0.5)  # the mounts go with the last process of the namespace
 
 
 def wait_for_node(process: subprocess.Popen, folder: Path) -> Cluster:

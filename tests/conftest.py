@@ -29,6 +29,7 @@ pytest_plugins = [
     "tests.support.stand_ins",
     "tests.support.light_project",
     "tests.support.launchers",
+    "tests.support.podman_users",
     "tests.support.lost_layer",
 ]
 

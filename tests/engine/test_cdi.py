@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from engines import docker_versions
 from engines.cdi import cdi_engine
 from engines.engine import Engine
 from engines.gpu_engine import copy_image
@@ -18,6 +19,12 @@ from tests.support.engine import give_up
 from tests.support.workers import CHECKOUT, image_of
 
 PROJECT = "capy-env-cdi"
+# Debian's suites, of the engine and of the client with its Compose; empty: the newest that the tests have.
+PAIRS = [
+    pytest.param(("", ""), id="newest"),
+    pytest.param(("trixie", ""), id="trixie", marks=pytest.mark.nightly),
+    pytest.param(("trixie", "trixie"), id="trixie with its own Compose", marks=pytest.mark.nightly),
+]
 SHOW = ("-c", "import pathlib; print(*sorted(path.name for path in pathlib.Path('/dev').glob('nvidia*')))")
 BOTH = "nvidia0 nvidia1"
 DEV = ("-f", "compose.yaml", "-f", ".devcontainer/compose.yaml")
@@ -47,18 +54,25 @@ class OnCdi:
 
     project: BakedProject
     engine: Engine
+    client: dict[str, str]  # what its user adds to the environment
     said: str  # by write-env.sh
 
     def compose(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run `docker compose` in the project."""
-        return self.project.run("docker", "compose", *arguments, **{**self.engine.environment(), **settings})
+        environment = {**self.engine.environment(), **self.client, **settings}
+        return self.project.run("docker", "compose", *arguments, **environment)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=PAIRS)
 def cdi(
-    engine: Engine, light_image: str, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+    request: pytest.FixtureRequest,
+    engine: Engine,
+    light_image: str,
+    tmp_path_factory: pytest.TempPathFactory,
+    pytestconfig: pytest.Config,
 ) -> Iterator[OnCdi]:
     """A project with every launcher, and the light image under all names that it uses."""
+    suite, compose = request.param
     project = generate(
         tmp_path_factory.mktemp("cdi"),
         project=PROJECT,
@@ -70,7 +84,7 @@ def cdi(
     (project.path / ".env").unlink(missing_ok=True)
     with ExitStack() as stack:
         try:
-            second = stack.enter_context(cdi_engine("cditest"))
+            second = stack.enter_context(cdi_engine("cditest", suite))
         except EngineError as error:
             give_up(pytestconfig, f"NO SECOND ENGINE: {error}")
         copy_image(light_image, engine, second)
@@ -79,12 +93,15 @@ def cdi(
         # the light image, and no build: compose.guarded.yaml builds at each run
         guarded = project.path / "compose.guarded.yaml"
         guarded.write_text(guarded.read_text().replace("pull_policy: build", "pull_policy: never"))
+        client = (
+            docker_versions.client(compose, compose, tmp_path_factory.mktemp("client")) if compose else {}
+        )
         # .env gets ACCELERATOR alone: CHECKOUT and BUILD_CACHE are set
         settings = {"CHECKOUT": CHECKOUT, "BUILD_CACHE": "capy-tests"}
-        written = project.run("sh", "docker/write-env.sh", **{**second.environment(), **settings})
+        written = project.run("sh", "docker/write-env.sh", **{**second.environment(), **client, **settings})
         token = project.run("sh", "docker/ray-token.sh")
         assert (written.returncode, token.returncode) == (0, 0), written.stderr + token.stderr
-        yield OnCdi(project, second, written.stderr)
+        yield OnCdi(project, second, client, written.stderr)
 
 
 def test_the_detection_chooses_cdi(cdi):
@@ -104,7 +121,6 @@ def test_every_launcher_gives_the_gpus(cdi, name):
     [
         pytest.param({"GPU_IDS": "all"}, BOTH, id="all"),
         pytest.param({"GPU_IDS": "1"}, "nvidia1", id="one"),
-        pytest.param({"GPU_IDS": "0", "SECOND_GPU": "nvidia.com/gpu=1"}, BOTH, id="two"),
         pytest.param({"ACCELERATOR": "nvidia"}, None, id="not by NVIDIA's runtime"),
     ],
 )
@@ -115,3 +131,13 @@ def test_gpu_ids_choose(cdi, settings, shown):
         assert 'could not select device driver "nvidia"' in done.stderr
     else:
         assert (done.returncode, done.stdout) == (0, f"{shown}\n"), done.stderr
+
+
+def test_several_gpus_take_a_compose_that_knows_cdi_devices(cdi):
+    done = cdi.compose(*LAUNCHERS["app"], *SHOW, GPU_IDS="0", SECOND_GPU="nvidia.com/gpu=1")
+
+    if cdi.client:  # Compose 2.26
+        assert done.returncode != 0
+        assert "nvidia.com/gpu=1" in done.stderr
+    else:
+        assert (done.returncode, done.stdout) == (0, f"{BOTH}\n"), done.stderr

@@ -20,7 +20,7 @@ from engines.steps import EngineError
 from tests.conftest import BakedProject, generate
 from tests.support import supervised
 from tests.support.engine import CPU_BASE, give_up
-from tests.support.launchers import Launcher, copy_for, examine, prepare, wrong
+from tests.support.launchers import Launcher, copy_for, examine, prepare, short, wrong
 from tests.support.stand_ins import ON_THE_HOST
 from tests.support.workers import CHECKOUT, image_of
 
@@ -28,25 +28,26 @@ pytestmark = pytest.mark.nightly
 
 HOOK = Path(__file__).parent.parent / "support/nvidia-container-runtime-hook"
 OWNER = 4321
-ROOTLESS = "Docker 28.5 rootless"
+ROOTLESS = "sid, rootless"
 PROJECT = "capy-env-versions"
+# Debian's suites; the table has the versions that they have on the day of the run.
 ENGINES = {
-    "Docker 28.5": ("28.5", ()),
-    "Docker 28.5, containerd store": ("28.5", ("containerd-snapshotter",)),
-    "Docker 26.1": ("26.1", ()),
-    "Docker 20.10": ("20.10", ()),
+    "sid": ("sid", ()),
+    "sid, containerd store": ("sid", ("containerd-snapshotter",)),
+    "trixie": ("trixie", ()),
+    "bookworm": ("bookworm", ()),
 }
-# The versions of `docker` and of its plugins; Debian's 20.10 has no Compose v2 of its own.
+# Whose `docker`, and whose plugins: bookworm has no Compose v2 of its own.
 CLIENTS = {
-    "client 28.5, Compose 2.40": ("28.5", "28.5"),
-    "client 26.1, Compose 2.26": ("26.1", "26.1"),
-    "client 20.10, Compose 2.26": ("20.10", "26.1"),
+    "client of sid": ("sid", "sid"),
+    "client of trixie": ("trixie", "trixie"),
+    "client of bookworm": ("bookworm", "trixie"),
 }
 PAIRS = [
     (engine, client)
     for engine in (ROOTLESS, *ENGINES)
     for client in CLIENTS
-    if "20.10" in engine or "20.10" not in client  # nobody has a client that old with a newer engine
+    if "bookworm" in engine or "bookworm" not in client  # nobody has a client that old with a newer engine
 ]
 
 
@@ -79,8 +80,8 @@ def running(request, pytestconfig, tmp_path_factory) -> Iterator[Running]:
             with rootless_engine("capy-versions", network=True) as (engine, home):
                 yield Running(engine, base_image(CPU_BASE, engine).name, home, home.stat().st_uid)
         else:
-            version, features = ENGINES[request.param]
-            with docker_version(version, HOOK, features) as engine:
+            suite, features = ENGINES[request.param]
+            with docker_version(suite, HOOK, features) as engine:
                 home = tmp_path_factory.mktemp("home")
                 yield Running(engine, base_image(CPU_BASE, engine).name, home, OWNER)
     except EngineError as error:
@@ -130,9 +131,10 @@ def launcher(name: str, running: Running, client: dict[str, str], project: Path)
 
 @pytest.mark.parametrize(("running", "client"), PAIRS, indirect=["running"], scope="module")
 def test_everything_is_right_with(running, client, prepared, launchers, tmp_path, request):
-    name = f"{request.node.callspec.id.rpartition('-')[0]}, {client}"
     project = copy_for(prepared.path, running.home / client, running.owner)
     programs = docker_versions.client(*CLIENTS[client], tmp_path / "client")
+    kind = request.node.callspec.params["running"].partition(", ")[2]
+    name = name_of(environment_of(running, programs), kind)
 
     row = launchers[name] = examine(launcher(name, running, programs, project))
 
@@ -140,6 +142,20 @@ def test_everything_is_right_with(running, client, prepared, launchers, tmp_path
     environment = environment_of(running, programs)
     assert_the_client_is_found(BakedProject(project), environment)
     assert_a_supervisor_stops_it(project, environment)
+
+
+def name_of(environment: dict[str, str], kind: str) -> str:
+    """Return how the table calls an engine and its client: by the versions that they say they have."""
+
+    def asked(*command: str) -> str:
+        done = subprocess.run(
+            ["docker", *command], env=environment, capture_output=True, text=True, check=True
+        )
+        return short(done.stdout)
+
+    engine, client = (asked("version", f"--format={{{{.{side}.Version}}}}") for side in ("Server", "Client"))
+    name = f"Docker {engine}, {kind}" if kind else f"Docker {engine}"
+    return f"{name}, client {client}, Compose {asked('compose', 'version', '--short')}"
 
 
 def assert_the_client_is_found(project: BakedProject, environment: dict[str, str]) -> None:

@@ -4,103 +4,26 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 
 import pytest
 
-from engines.base_image import PATH, root_file_system
-from engines.podman import CERTIFICATES, UID, USER, PodmanHost, podman_host
-from engines.steps import EngineError, locked
-from tests.conftest import BakedProject, generate
-from tests.support.engine import give_up
-from tests.support.launchers import Launcher, copy_for, examine, prepare, wrong
-from tests.support.stand_ins import ON_THE_HOST
+from engines.podman import CERTIFICATES
+from tests.support.launchers import Launcher, examine, short, wrong
+from tests.support.podman_users import BASE, NAME, User
 
 pytestmark = pytest.mark.nightly
 
-NAME = "capy-env-podman"
-BASE = "localhost/base:1"
 SHOW = "import pathlib; print('GPUS', *sorted(path.name for path in pathlib.Path('/dev').glob('nvidia*')))"
 LIST = ("run", "--rm", "-T", "--entrypoint", "sh", "app", "-c", "cd /dev && echo GPUS $(ls | grep nvidia)")
 SHOWN = {"nvidia0 nvidia1": "all", "nvidia0": "0", "nvidia1": "1"}
-RELEASES = {"trixie": "5.4", "sid": "5.8"}
-
-
-@dataclass(frozen=True)
-class User:
-    """Somebody on a host with Podman: an ordinary user, or root."""
-
-    host: PodmanHost
-    rootless: bool
-
-    @property
-    def name(self) -> str:
-        """Return how the table calls it."""
-        return f"Podman {RELEASES[self.host.release]} {'rootless' if self.rootless else 'rootful'}"
-
-    @property
-    def folder(self) -> str:
-        """Return the project folder as the host sees it."""
-        return f"/home/{USER if self.rootless else 'root'}/{NAME}"
-
-    def run(self, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
-        """Run a command in the project folder."""
-        return self.host.run(*words, user=self.rootless, folder=self.folder, **settings)
-
-    def start(self, *words: str, **settings: str) -> subprocess.Popen:
-        """Run a command in the project folder, without the wait."""
-        command = self.host.command(*words, user=self.rootless, folder=self.folder, **settings)
-        return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-
-    def stop(self) -> subprocess.CompletedProcess[str]:
-        """Stop the one container that runs."""
-        running = self.run("podman", "ps", "--quiet").stdout.split()
-        return self.run("podman", "stop", "--time=30", *running)
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> BakedProject:
-    """A project with the default answers, and what the checks look at."""
-    project = generate(tmp_path_factory.mktemp("podman"), project=NAME)
-    (project.path / ".env").write_text(f"BASE_IMAGE={BASE}\n")
-    prepare(project.path, CERTIFICATES)
-    (project.path / "compose.override.yaml").write_text(ON_THE_HOST)
-    return project
-
-
-@pytest.fixture(scope="module", params=RELEASES)
-def host(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Iterator[PodmanHost]:
-    """A host for each release."""
-    try:
-        with podman_host(request.param) as found:
-            yield found
-    except EngineError as error:
-        give_up(pytestconfig, f"NO PODMAN: {error}")
-
-
-@pytest.fixture(scope="module", params=["rootless", "rootful"])
-def user(request: pytest.FixtureRequest, host: PodmanHost, source: BakedProject) -> User:
-    """A user there, with the project, the base image and an answering socket."""
-    found = User(host, request.param == "rootless")
-    home = host.home / (USER if found.rootless else "root")
-    home.mkdir(exist_ok=True)
-    copy_for(source.path, home / NAME, UID)
-    with locked():
-        archive = root_file_system()
-    inside = host.home / "base.tar"
-    if not inside.exists():
-        inside.write_bytes(archive.read_bytes())
-    done = found.run("podman", "import", "--quiet", f"--change=ENV PATH={PATH}", "/home/base.tar", BASE)
-    assert done.returncode == 0, done.stderr
-    socket = f"/run/user/{UID}/podman" if found.rootless else "/run/podman"
-    found.start(
-        "sh", "-c", f"mkdir -p {socket} && exec podman system service --time=0 unix://{socket}/podman.sock"
-    )
-    return found
+def user(podman_user: User) -> User:
+    """A user of Podman."""
+    return podman_user
 
 
 def gpus(run: Callable[..., subprocess.CompletedProcess[str]], ids: str) -> str:
@@ -127,7 +50,7 @@ def by_podman(user: User) -> Launcher:
     image = f"localhost/{NAME}:cpu"
     return Launcher(
         f"{user.name}, podman run",
-        user.host.home / user.folder.removeprefix("/home/"),
+        user.path,
         partial(podman_build, user),
         lambda *words: user.run(*run, image, *words),
         lambda *words: user.start(*run, image, *words),
@@ -145,9 +68,10 @@ def by_compose(user: User, compose: tuple[str, ...], accelerator: str, build: Ca
         user.run("podman", "tag", f"localhost/{NAME}:cpu", f"localhost/{NAME}:{accelerator}")
         return user.run(*run, "-c", SHOW, **{**settings, "ACCELERATOR": accelerator, "GPU_IDS": ids})
 
+    version = short(user.run(*compose, "version", "--short").stdout)
     return Launcher(
-        f"{user.name}, {' '.join(compose)}",
-        user.host.home / user.folder.removeprefix("/home/"),
+        f"{user.name}, {' '.join(compose)} with Compose {version}",
+        user.path,
         build,
         lambda *words: user.run(*run, *words, **settings),
         lambda *words: user.start(*run, *words, **settings),
@@ -187,7 +111,7 @@ def test_the_stage_dev_has_its_tools(user):
 
 
 def test_the_detection_finds_podman_and_its_gpus(user):
-    project = user.host.home / user.folder.removeprefix("/home/")
+    project = user.path
     (project / ".env").rename(project / ".env-kept")
     try:
         done = user.run("sh", "docker/write-env.sh", CHECKOUT="", BUILD_CACHE="x")
@@ -197,20 +121,6 @@ def test_the_detection_finds_podman_and_its_gpus(user):
 
     assert (done.returncode, written) == (0, "ACCELERATOR=cdi\n"), done.stderr
     assert "podman compose -f compose.yaml -f docker/podman.yaml build app" in done.stderr
-
-
-def test_docker_compose_builds_with_the_overlay_alone(user):
-    """What is said is enough: the base image is one that is nowhere."""
-    files = ("-f", "compose.yaml", "-f", "compose.override.yaml")
-    settings = {"ACCELERATOR": "cpu", "BASE_IMAGE": "localhost/nothing:1"}
-
-    refused = user.run("podman", "compose", *files, "build", "app", **settings)
-    begun = user.run("podman", "compose", *files, "-f", "docker/podman.yaml", "build", "app", **settings)
-
-    assert "the classic builder doesn't support secrets" in refused.stderr
-    assert "STEP 1/" not in refused.stdout
-    assert "doesn't support secrets" not in begun.stderr
-    assert re.search(r"STEP 1/\d+: FROM localhost/nothing:1 AS base", begun.stdout)
 
 
 @pytest.mark.parametrize(

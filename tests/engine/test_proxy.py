@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import os
 import select
-import shutil
 import socket
 import threading
 from collections.abc import Iterator
@@ -149,10 +148,13 @@ def test_another_proxy_is_the_same_build(light: BakedProject):
 
 def test_without_settings_of_its_own_those_of_docker_s_client_count(light: BakedProject, tmp_path: Path):
     """In builds and in containers; an empty setting would have taken them away."""
-    config = Path(shutil.copytree(os.environ.get("DOCKER_CONFIG", Path.home() / ".docker"), tmp_path / "c"))
-    (config / "config.json").write_text('{"proxies": {"default": {"httpProxy": "http://client:1"}}}')
+    own = Path(os.environ.get("DOCKER_CONFIG", Path.home() / ".docker"))  # it has logins: nothing is copied
+    host = light.run("docker", "context", "inspect", "--format={{.Endpoints.docker.Host}}").stdout.strip()
+    (tmp_path / "cli-plugins").symlink_to(own / "cli-plugins")
+    (tmp_path / "config.json").write_text('{"proxies": {"default": {"httpProxy": "http://client:1"}}}')
+    client = {"DOCKER_CONFIG": str(tmp_path), "DOCKER_HOST": host}
 
-    done = light.run("docker", "compose", "run", "--rm", "-T", "app", "env", DOCKER_CONFIG=str(config))
+    done = light.run("docker", "compose", "run", "--rm", "-T", "app", "env", **client)
 
     assert done.returncode == 0, done.stderr
     assert {"HTTP_PROXY=http://client:1", "http_proxy=http://client:1"} <= set(done.stdout.splitlines())

@@ -11,7 +11,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -101,10 +101,11 @@ class Cluster:
     """A cluster of a project that is up, and what is done with it."""
 
     project: BakedProject
+    settings: dict[str, str] = field(default_factory=dict)  # of the shell
 
     def compose(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run `docker compose` with the cluster's file."""
-        return self.project.run(*CLUSTER, *command)
+        return self.project.run(*CLUSTER, *command, **self.settings)
 
     def submit(self, *script: str, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
         """Run a script on the cluster and wait for it."""
@@ -431,3 +432,24 @@ def test_workers_find_a_new_head_and_the_next_script_runs(cluster, pytestconfig)
     assert done.returncode == 0, said
     assert f"result    {PICTURES // 10} lines in " in said
     report(pytestconfig, f"ray: the workers found the head again after {seconds:.0f} s")
+
+
+@pytest.mark.nightly
+def test_nothing_between_the_machines_goes_through_a_proxy(cluster):
+    """The last one: it makes the containers anew. What asked this proxy would fail, since there is none."""
+    proxy = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
+    behind = Cluster(cluster.project, proxy)
+
+    done = behind.compose("up", "--detach", "--wait")
+    assert done.returncode == 0, done.stderr + cluster.compose("logs").stdout
+    cluster.wait_for_machines()
+    shown = behind.submit(
+        "-c", "import os; print('PROXY', os.environ['https_proxy'], os.environ['no_proxy'])"
+    )
+    done = behind.submit("predict.py", "pictures", "--part", "1/10", "--output", "outputs/behind")
+
+    assert "PROXY http://127.0.0.1:9 localhost,127.0.0.1,ray-head" in shown.stdout, shown.stderr
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    assert "machines  3" in said
+    assert f"result    {PICTURES // 10} lines in " in said

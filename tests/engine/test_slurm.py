@@ -1,6 +1,6 @@
-"""docs/slurm.md of a generated project, word for word, as an ordinary user: Apptainer and Charliecloud.
+"""docs/slurm.md of a generated project, and the template's own, word for word, as an ordinary user.
 
-The cluster has one node, GPUs in name only, and no network.
+With Apptainer and Charliecloud. The cluster has one node, GPUs in name only, and no network.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pytest
 
 from engines.slurm import HOME, UID, Cluster, slurm_cluster
 from engines.steps import EngineError
-from tests.conftest import BakedProject, generate
+from tests.conftest import TEMPLATE, BakedProject, generate
 from tests.support.engine import give_up
 from tests.support.stand_ins import lock
 from tests.support.workers import report
@@ -26,7 +26,6 @@ from tests.support.workers import report
 pytestmark = pytest.mark.nightly
 
 PROJECT = "capy-env-full"  # with the answers of test_ray.py: one build for both
-FOLDER = f"{HOME}/{PROJECT}"
 
 
 @dataclass(frozen=True)
@@ -35,11 +34,12 @@ class Login:
 
     cluster: Cluster
     blocks: list[str]
+    project: str = PROJECT
 
     @property
     def folder(self) -> Path:
         """Return the folder of the project, as seen from outside."""
-        return self.cluster.home / PROJECT
+        return self.cluster.home / self.project
 
     def block(self, word: str) -> str:
         """Return the one block of commands in the page that has a word."""
@@ -48,7 +48,7 @@ class Login:
 
     def run(self, command: str) -> str:
         """Run shell commands; return what they print."""
-        done = self.cluster.run(command, FOLDER)
+        done = self.cluster.run(command, f"{HOME}/{self.project}")
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
         return done.stdout
 
@@ -100,27 +100,32 @@ def project(base, pytorch, tmp_path_factory) -> Iterator[BakedProject]:
 
 
 @pytest.fixture(scope="module")
-def login(project, pytestconfig) -> Iterator[Login]:
-    """The cluster, with the image that the page's commands make there."""
-    page = project.read("docs/slurm.md")
-    blocks = re.findall(r"^```sh\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+def cluster(pytestconfig) -> Iterator[Cluster]:
+    """A cluster with the empty home folder of a user."""
     with contextlib.ExitStack() as stack:
         try:
-            cluster = stack.enter_context(slurm_cluster())
+            found = stack.enter_context(slurm_cluster())
         except EngineError as error:
             give_up(pytestconfig, f"NO SLURM: {error}")
-        login = Login(cluster, blocks)
-        for word in ("docker save", "docker export"):
-            done = project.run("sh", "-euc", login.block(word))
-            assert done.returncode == 0, done.stderr
-        shutil.copytree(project.path, login.folder, symlinks=True)
-        shutil.rmtree(project.path / ".cache")
-        subprocess.run(["chown", "-R", f"{UID}:{UID}", login.folder], check=True)
-        begin = time.monotonic()
-        login.run(login.block("apptainer build"))
-        report(pytestconfig, f"slurm: the image file for Apptainer in {time.monotonic() - begin:.0f} s")
-        (login.folder / ".cache/image.tar").unlink()
-        yield login
+        yield found
+
+
+@pytest.fixture(scope="module")
+def login(cluster, project, pytestconfig) -> Login:
+    """The cluster, with the image that the page's commands make there."""
+    page = project.read("docs/slurm.md")
+    login = Login(cluster, re.findall(r"^```sh\n(.*?)^```", page, re.MULTILINE | re.DOTALL))
+    for word in ("docker save", "docker export"):
+        done = project.run("sh", "-euc", login.block(word))
+        assert done.returncode == 0, done.stderr
+    shutil.copytree(project.path, login.folder, symlinks=True)
+    shutil.rmtree(project.path / ".cache")
+    subprocess.run(["chown", "-R", f"{UID}:{UID}", login.folder], check=True)
+    begin = time.monotonic()
+    login.run(login.block("apptainer build"))
+    report(pytestconfig, f"slurm: the image file for Apptainer in {time.monotonic() - begin:.0f} s")
+    (login.folder / ".cache/image.tar").unlink()
+    return login
 
 
 def owners(folder: Path) -> set[tuple[int, int]]:
@@ -214,3 +219,25 @@ def test_charliecloud_runs_the_same_image(login):
 
     assert "provider  CPUExecutionProvider" in printed
     assert owners(login.folder / "outputs") == {(UID, UID)}
+
+
+def test_the_lines_of_the_template_s_own_page_run_as_they_are_typed(cluster, built):
+    """For a project without Slurm's files: the default answers."""
+    page = (TEMPLATE / "docs/slurm.md").read_text()
+    (save, build), (run,) = [block.splitlines() for block in re.findall(r"(?ms)^```sh\n(.*?)^```", page)]
+    (execute,) = re.findall(r"`(apptainer exec [^`]+)`", page)[-1:]
+    folder = cluster.home / "my-project"
+    shutil.copytree(built.path, folder, symlinks=True)
+    login = Login(cluster, [], folder.name)
+
+    done = BakedProject(folder).run("sh", "-euc", save)
+    subprocess.run(["chown", "-R", f"{UID}:{UID}", folder], check=True)
+    login.run(build)
+    (folder / "my-project.tar").unlink()
+
+    assert done.returncode == 0, done.stderr
+    for command in (run, execute):
+        shutil.rmtree(folder / "outputs", ignore_errors=True)
+        printed = login.run(command)
+        (result,) = re.findall(r"outputs/[\w.-]+", printed)
+        assert (folder / result).stat().st_uid == UID

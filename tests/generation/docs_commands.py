@@ -8,7 +8,7 @@ ENGINE = "tests/engine/"
 HERE = "tests/generation/"
 CONTAINER = "tests/devcontainer/test_devcontainer.py::"
 NEEDS_GPU = "not run: needs an NVIDIA GPU; "
-SLURM = ENGINE + "test_slurm.py::test_a_job_runs_the_script_and_its_output_is_the_user_s"
+SLURM = ENGINE + "test_slurm.py::test_the_lines_of_the_template_s_own_page_run_as_they_are_typed"
 MAINTAINER = "not run: a target of the Makefile that runs other tests or takes long"
 
 COMMANDS = {

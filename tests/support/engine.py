@@ -20,9 +20,11 @@ from pathlib import Path
 import pytest
 from python_on_whales import DockerClient, DockerException
 
+from engines import arm64
 from engines.base_image import Base, base_image
 from engines.engine import BUILD_CACHE, Engine, find_or_start, running, shrink, stop
-from engines.steps import EngineError
+from engines.leftovers import remove_leftovers
+from engines.steps import EngineError, locked
 from tests.conftest import BakedProject, generate
 from tests.support.workers import CHECKOUT, ENGINE_USED, WORKER, image_of, report
 
@@ -65,6 +67,10 @@ def engine(pytestconfig: pytest.Config) -> Iterator[Engine]:
     Sets its environment in this process. Without an engine, fails if CI is set, else skips.
     """
     try:
+        if os.geteuid() == 0:
+            with locked():
+                remove_leftovers()
+                arm64.forget_unless_in_use()
         found = find_or_start()
     except EngineError as error:
         give_up(pytestconfig, f"NO ENGINE: {error}")

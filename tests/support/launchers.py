@@ -61,6 +61,11 @@ def prepare(project: Path, certificates: Path) -> None:
         settings.write(f"ACCELERATOR=cpu\nCA_BUNDLE={certificates}\n")
 
 
+def short(version: str) -> str:
+    """Return the first two numbers of a version, as the tables have them: 28.5 of 28.5.2+dfsg4."""
+    return re.search(r"\d+\.\d+", version)[0]
+
+
 def last_line(done: Finished) -> str:
     """Return the line of a client's output with the reason of its failure."""
     lines = [line.strip() for line in f"{done.stdout}\n{done.stderr}".splitlines() if line.strip()]

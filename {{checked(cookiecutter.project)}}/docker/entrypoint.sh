@@ -184,6 +184,7 @@ run() {
     PATH=$path
     if [ $# = 0 ]; then
         # With `docker compose up` bash would end at once, without a message.
+        # shellcheck disable=SC3013  # dash has -ef
         [ ! /dev/stdin -ef /dev/null ] \
             || die 64 'no command and no terminal. A shell: docker compose run --rm app. A container that waits: docker compose run --detach --name NAME app sleep infinity'
         start bash
