@@ -53,7 +53,7 @@ def test_it_has_no_tools(docker, deployed):
 
 
 def test_its_user_can_change_neither_packages_nor_code(docker, deployed):
-    script = "find / -xdev -path /proc -prune -o ! -type l -writable -print"
+    script = "find / -xdev -path /proc -prune -o ! -type l -writable -print 2>/dev/null || true"
     found = docker.run(deployed, ["-c", script], entrypoint="sh", remove=True, networks=["none"])
 
     assert {path for path in found.splitlines() if not path.startswith(SCRATCH)} == set()
