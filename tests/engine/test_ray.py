@@ -23,6 +23,7 @@ from tests.support.workers import CHECKOUT, image_of, report
 
 PROJECT = "capy-env-full"
 IMAGE = image_of(PROJECT)
+DEPLOY = f"{IMAGE}-deploy"
 UID = 1234
 CLUSTER = ("docker", "compose", "-f", "compose.ray.local.yaml")
 APP = ("docker", "compose", "run", "--rm", "-T", "app")
@@ -181,7 +182,7 @@ def project(base, pytorch, tmp_path_factory) -> Iterator[BakedProject]:
     pytorch.use_in(project)
     lock(project)  # the same packages as in the dev container's tests: one build
     (project.path / ".env").write_text("ACCELERATOR=cpu\n")
-    done = project.run("docker", "compose", "build", "app")
+    done = project.run("docker", "compose", "build", "app", "deploy")
     assert done.returncode == 0, done.stderr
     # what the build needed; the cluster has a network of its own
     (project.path / "compose.override.yaml").unlink(missing_ok=True)
@@ -254,7 +255,7 @@ def test_the_script_runs_on_one_machine_without_a_cluster(project):
 @pytest.mark.parametrize("user", ["7777:7777", pytest.param("7777:0", marks=pytest.mark.nightly)])
 def test_the_image_runs_as_kubernetes_starts_it(project, user):
     """The files of the image are its own; what is written goes to a volume."""
-    command = ["docker", "run", "--rm", *KUBERNETES, *VOLUMES, "--user", user, IMAGE, "sh"]
+    command = ["docker", "run", "--rm", *KUBERNETES, *VOLUMES, "--user", user, DEPLOY, "sh"]
     steps = [
         "script.py --epochs 1 --output /data/m",
         "predict.py --model /data/m/digits.onnx /data/p --part=1/4 --output /data/r",

@@ -51,7 +51,7 @@ case ${1:-} in
         # No program loads these: archives for linking Triton, and a second build of NVIDIA's runtime compiler.
         find /opt/venv \( -path '*/triton/*.a' -o -name 'libnvrtc*.alt.so.*' \) -delete
         compile
-        exec find /opt/venv -type f -perm -o=w -exec chmod o-w {} +
+        exec find /opt/venv -type f -perm /022 -exec chmod go-w {} +
         ;;
     --packages)
         shift
