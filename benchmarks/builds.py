@@ -163,8 +163,9 @@ def least_build(subjects: Subjects) -> list[str]:
     recipe = f"FROM {subjects.image}\nCOPY --chown=app:root . /code\nRUN true\n"
     (folder / "Dockerfile").write_text(recipe)
     build = {"context": str(subjects.project), "dockerfile": str(folder / "Dockerfile")}
-    service = {"image": f"{subjects.run}:least", "build": {**build, "labels": [subjects.label]}}
-    (folder / "compose.yaml").write_text(json.dumps({"services": {"app": service}}))
+    service = {"image": f"{subjects.run}:least", "build": build}
+    # the name becomes the label by which it is removed
+    (folder / "compose.yaml").write_text(json.dumps({"name": subjects.run, "services": {"app": service}}))
     return ["docker", "compose", "--file", str(folder / "compose.yaml"), "build"]
 
 
