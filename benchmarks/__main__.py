@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import builds, generation, report, starts
+from benchmarks import builds, generation, report, sizes, starts
 from benchmarks.editor import devcontainer
 from benchmarks.measuring import NotMeasured, Rounds
 from benchmarks.results import Row, as_data
@@ -30,6 +30,7 @@ QUESTIONS = {
     "rebuild": builds.rebuild,
     "cold": builds.cold,
     "devcontainer": devcontainer,
+    "download": sizes.sizes,
 }
 
 

@@ -1,23 +1,27 @@
-"""Measure the first build, rebuilds after a change, and the size of the image."""
+"""Measure the first result, rebuilds after a change, and the size of the image."""
 
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+from benchmarks.generation import cookiecutter, generate
+from benchmarks.layers import layers_of, new_layers
 from benchmarks.measuring import Rounds, output, seconds
 from benchmarks.results import FLOOR, GUIDE, PRODUCT, Goal, Row
-from benchmarks.subjects import Subjects, add_package
+from benchmarks.subjects import TEMPLATE, Subjects
 from engines.steps import EngineError
 
 BUILD = ["docker", "compose", "build"]
+RUN = ["docker", "compose", "run", "--rm", "app"]
 # Small packages that nothing else needs, one for each round.
 MORE_PACKAGES = (
-    *("tqdm", "humanize", "tabulate", "termcolor", "colorama", "sortedcontainers", "more-itertools"),
+    *("rich", "tqdm", "humanize", "tabulate", "termcolor", "colorama", "sortedcontainers", "more-itertools"),
     *("toolz", "wrapt", "docopt", "xxhash", "blinker", "mistune", "cachetools", "dill", "ujson"),
 )
 MB = 1_000_000
@@ -25,16 +29,24 @@ CUT = "the guide's cut to what Python needs"
 
 
 def cold(subjects: Subjects, rounds: Rounds) -> Iterator[Row]:
-    """Measure a build without any cache: no layer, no archive, no wheel."""
+    """Measure a build without any cache, and the time to the first result."""
     numbers = itertools.count()
+    results: dict[str, list[float]] = {PRODUCT: [], GUIDE: []}
 
     def product() -> float:
+        made = generate(cookiecutter(TEMPLATE), subjects)
         environment = subjects.environment | {"BUILD_CACHE": f"{subjects.run}-cold-{next(numbers)}"}
-        return seconds([*BUILD, "--no-cache"], cwd=subjects.project, env=environment)
+        built = seconds([*BUILD, "--no-cache"], cwd=subjects.project, env=environment)
+        ran = seconds([*RUN, "script.py"], cwd=subjects.project, env=environment)
+        results[PRODUCT].append(made + built + ran)
+        return built
 
     def guide(cut: bool = False) -> float:
         builds = subjects.guide_builds(subjects.guide, "--no-cache", cut=cut)
-        return sum(seconds(command, cwd=subjects.guide, env=subjects.environment) for command in builds)
+        built = sum(seconds(command, cwd=subjects.guide, env=subjects.environment) for command in builds)
+        if not cut:
+            results[GUIDE].append(built + seconds(guide_script(subjects), env=subjects.environment))
+        return built
 
     def floor() -> float:
         installs = subjects.host_install(subjects.folder / "cold")
@@ -46,6 +58,7 @@ def cold(subjects: Subjects, rounds: Rounds) -> Iterator[Row]:
     cut = {PRODUCT: values[PRODUCT], GUIDE: values.pop(CUT)}
     yield Row("cold build", "s", values, (Goal(0.6, GUIDE),))
     yield Row(f"cold build, {CUT}", "s", cut)
+    yield Row("from nothing to the first result", "s", results, (Goal(0.6, GUIDE),))
 
 
 def rebuild(subjects: Subjects, rounds: Rounds) -> Iterator[Row]:
@@ -67,8 +80,9 @@ def after_an_edit(subjects: Subjects, rounds: Rounds) -> Row:
     edit(source)
     subjects.own(source)
     printed = output(subjects.product_run("-c", "import capy_bench.edited as it; print(it.value)"), **where)
-    if f"value = {printed.strip()}\n" != source.read_text():
-        raise EngineError(f"an edit needs a build: the container still has {printed.strip()}")
+    value = printed.splitlines()[-1]  # the first run says that it wrote uv.lock
+    if f"value = {value}\n" != source.read_text():
+        raise EngineError(f"an edit needs a build: the container still has {value}")
 
     def product() -> float:
         edit(source)
@@ -78,24 +92,42 @@ def after_an_edit(subjects: Subjects, rounds: Rounds) -> Row:
         edit(subjects.guide / "package/aligner.py")
         return sum(seconds(command, **where) for command in subjects.guide_builds(subjects.guide))
 
-    ways = {PRODUCT: product, FLOOR: lambda: seconds(BUILD, **where), GUIDE: guide}
+    # The code in a layer of its own and one more step: no build that has the code in the image does less.
+    least = least_build(subjects)
+
+    def floor() -> float:
+        edit(source)
+        return seconds(least, **where)
+
+    ways = {PRODUCT: product, FLOOR: floor, GUIDE: guide}
     values = rounds.in_turn("build after a source edit", ways)
     return Row("build after a source edit", "s", values, (Goal(1.2, FLOOR),))
 
 
 def after_a_package(subjects: Subjects, rounds: Rounds) -> Iterator[Row]:
-    """Measure an added package: the time, and the number of downloads."""
+    """Measure an added package: the time to the next result, downloads, and bytes rewritten."""
     where = {"cwd": subjects.project, "env": subjects.environment}
     downloads: dict[str, list[float]] = {PRODUCT: [], GUIDE: []}
     added = {PRODUCT: iter(MORE_PACKAGES), GUIDE: iter(MORE_PACKAGES)}
+    output([*RUN, "uv", "lock"], **where)  # as a project has after its first run
+    output(BUILD, **where)
+    images = {PRODUCT: subjects.image, GUIDE: subjects.guide_image}
+    before = {way: layers_of(subjects.engine, image) for way, image in images.items()}
+    layers = {}
 
     def product() -> float:
-        add_package(subjects.project, next(added[PRODUCT]))
         begin = time.perf_counter()
+        output([*RUN, "uv", "add", next(added[PRODUCT])], **where)
         printed = output([*BUILD, "--progress", "plain"], **where)
+        output([*RUN, "script.py"], **where)
         taken = time.perf_counter() - begin
         downloads[PRODUCT].append(downloaded(printed))
+        rewritten(PRODUCT)
         return taken
+
+    def rewritten(way: str) -> None:
+        if way not in layers:
+            layers[way] = new_layers(subjects.engine, images[way], before[way], subjects.folder)
 
     def guide() -> float:
         with (subjects.guide / "requirements.txt").open("a") as lines:
@@ -104,13 +136,37 @@ def after_a_package(subjects: Subjects, rounds: Rounds) -> Iterator[Row]:
         printed = ""
         for command in subjects.guide_builds(subjects.guide, "--progress", "plain"):
             printed += output(command, **where)
+        output(guide_script(subjects), **where)
         taken = time.perf_counter() - begin
+        rewritten(GUIDE)
         downloads[GUIDE].append(len(set(re.findall(r"Downloading (\S+\.(?:whl|tar\.gz))", printed))))
         return taken
 
-    name = "build after adding a package"
+    name = "from `uv add` to the next result"
     yield Row(name, "s", rounds.in_turn(name, {PRODUCT: product, GUIDE: guide}, warm_up=0))
     yield Row("packages downloaded for it", "", downloads, (Goal(1),))
+    unpacked = {way: [found.unpacked] for way, found in layers.items()}
+    yield Row("layers that it rewrites", "MB", unpacked, (Goal(500),))
+    yield Row("of these a push sends, compressed", "MB", {way: [layers[way].pushed] for way in layers})
+
+
+def guide_script(subjects: Subjects) -> list[str]:
+    """Return the guide's line for the project's script."""
+    command = subjects.guide_run("script.py", "--output", "outputs/guide.png")
+    return [*command[:3], "--env", "PYTHONPATH=/code/src", *command[3:]]
+
+
+def least_build(subjects: Subjects) -> list[str]:
+    """Return a build by Compose that copies the project into its image and then does nothing more."""
+    folder = subjects.folder / "least"
+    folder.mkdir()
+    recipe = f"FROM {subjects.image}\nCOPY --chown=app:root . /code\nRUN true\n"
+    (folder / "Dockerfile").write_text(recipe)
+    build = {"context": str(subjects.project), "dockerfile": str(folder / "Dockerfile")}
+    service = {"image": f"{subjects.run}:least", "build": build}
+    # the name becomes the label by which it is removed
+    (folder / "compose.yaml").write_text(json.dumps({"name": subjects.run, "services": {"app": service}}))
+    return ["docker", "compose", "--file", str(folder / "compose.yaml"), "build"]
 
 
 def downloaded(log: str) -> int:

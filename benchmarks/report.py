@@ -7,13 +7,14 @@ from pathlib import Path
 
 import matplotlib
 from matplotlib import pyplot
-from matplotlib.ticker import StrMethodFormatter
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 from rich.table import Table
 
-from benchmarks.results import FLOOR, GUIDE, PRODUCT, Row, Spread
+from benchmarks.results import FLOOR, GUIDE, OTHER, PRODUCT, Row, Spread
 from benchmarks.starts import FILES, START, START_OF_GUIDE
 
-HEAD = ("", PRODUCT, FLOOR, GUIDE, f"{PRODUCT} ÷ {FLOOR}", f"{PRODUCT} ÷ {GUIDE}", "goal")
+WAYS = (PRODUCT, FLOOR, GUIDE, OTHER)
+HEAD = ("", *WAYS, *(f"{PRODUCT} ÷ {way}" for way in WAYS[1:]), "goal", "how")
 BEGIN, END = "<!-- written by `make bench ARGS=--publish` -->\n", "<!-- until here -->\n"
 COLOURS = {PRODUCT: "#2a7f3f", FLOOR: "#888888", GUIDE: "#c0392b"}
 LABELS = {
@@ -37,10 +38,10 @@ def shown(spread: Spread, unit: str = "") -> str:
 
 def cells(row: Row) -> tuple[str, ...]:
     """Return the cells of a row, one for each column of HEAD."""
-    values = [shown(row.value(way), row.unit) if way in row.values else "" for way in (PRODUCT, FLOOR, GUIDE)]
-    ratios = [ratio(row, way) for way in (FLOOR, GUIDE)]
+    values = [shown(row.value(way), row.unit) if way in row.values else "" for way in WAYS]
+    ratios = [ratio(row, way) for way in WAYS[1:]]
     goals = "; ".join(f"{goal}: {'met' if row.met(goal) else 'MISSED'}" for goal in row.goals)
-    return (row.name, *values, *ratios, goals)
+    return (row.name, *values, *ratios, goals, row.how)
 
 
 def ratio(row: Row, way: str) -> str:
@@ -96,9 +97,12 @@ def plot(rows: list[Row], path: Path) -> None:
         ]
         style = {"color": COLOURS[way], "linestyle": "--" if way == FLOOR else "-"}
         axes.errorbar(FILES, medians, bars, marker="o", capsize=3, label=LABELS[way], **style)
-    axes.set(xscale="log", yscale="log", xlabel="files in the project", ylabel="seconds to the first line")
+    axes.set(xscale="log", yscale="log", xlabel="files in the project", ylabel="time to the first line")
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    # plain numbers: less than a decade would be labelled with powers of ten
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g} s"))
+    axes.yaxis.set_minor_locator(NullLocator())
     axes.grid(which="major", alpha=0.3)
     axes.legend(frameon=False)
     picture.tight_layout()

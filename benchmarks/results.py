@@ -5,7 +5,8 @@ from __future__ import annotations
 import statistics
 from dataclasses import asdict, dataclass
 
-PRODUCT, FLOOR, GUIDE = "product", "floor", "guide"
+PRODUCT, FLOOR, GUIDE, OTHER = "product", "floor", "guide", "other"
+MEASURED, COMPUTED = "measured", "computed"
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Row:
     unit: str
     values: dict[str, list[float]]
     goals: tuple[Goal, ...] = ()
+    how: str = MEASURED
 
     def value(self, way: str) -> Spread:
         """Return the spread of one way's values, in the row's unit."""

@@ -19,6 +19,7 @@ IMPORTS = "import onnxruntime, cv2, numpy"
 TIMED_IMPORTS = f"import time; begin = time.perf_counter(); {IMPORTS}; print(time.perf_counter() - begin)"
 KIB = 1024
 OTHER_IDS = ("--env", "USER_ID=1234", "--env", "GROUP_ID=1234")  # than those that `app` has in the image
+LEAST = ("-c", 'exec gosu 1000:1000 /opt/venv/bin/python "$@"', "sh")
 START, START_OF_GUIDE = "start, {:,} files", "start, {:,} files, beside the guide"
 SHORT = 6  # times as many rounds, since starts differ by a few milliseconds
 
@@ -38,6 +39,12 @@ def start(subjects: Subjects, rounds: Rounds) -> Iterator[Row]:
         name = START_OF_GUIDE.format(files)
         values = rounds.in_turn(name, ways({PRODUCT: product, GUIDE: guide}, where))
         yield Row(name, "s", values, (Goal(0.1, GUIDE),))
+
+    # What an entrypoint costs that only steps down to the owner: less is no non-root user.
+    least = subjects.docker_run(subjects.image, *LEAST, *HERE, options=("--entrypoint", "sh"))
+    name = "start; floor: an entrypoint that is `exec gosu`"
+    values = short.in_turn(name, ways({PRODUCT: product, FLOOR: least}, where))
+    yield Row(name, "s", values, (Goal(1.05, FLOOR),))
 
     other = subjects.docker_run(subjects.image, *HERE, options=OTHER_IDS)
     name = "start as another uid"

@@ -93,10 +93,10 @@ class Project:
             return added if narrowed.refused else replace(narrowed, narrowed=True)
         return added
 
-    def installed(self, accelerator: str) -> list[Distribution]:
-        """Return the packages of the unchanged project."""
+    def installed(self, accelerator: str, groups: bool = False) -> list[Distribution]:
+        """Return the packages of the unchanged project; `groups`: with the image's packages for tests."""
         lock = tomllib.loads((self.folder / "uv.lock").read_text(encoding="utf-8"))
-        return self._chosen(self.folder, accelerator, lock)
+        return self._chosen(self.folder, accelerator, lock, groups)
 
     def _add_with_companions(self, requirement: str, text: str) -> Added:
         """Add a package; where that brings torchvision or torchaudio, pin them beside torch first."""
@@ -124,9 +124,10 @@ class Project:
             lock = tomllib.loads((copy / "uv.lock").read_text(encoding="utf-8"))
             return Added(packages={name: self._chosen(copy, name, lock) for name in ACCELERATORS})
 
-    def _chosen(self, folder: Path, accelerator: str, lock: dict) -> list[Distribution]:
+    def _chosen(self, folder: Path, accelerator: str, lock: dict, groups: bool = False) -> list[Distribution]:
         """Return what the line's Python installs with an accelerator."""
-        command = [UV, "export", "--frozen", "--extra", accelerator, "--no-default-groups", "--quiet"]
+        command = [UV, "export", "--frozen", "--extra", accelerator, "--quiet"]
+        command += [] if groups else ["--no-default-groups"]
         command += ["--no-emit-project", "--no-hashes", "--no-annotate", "--no-header"]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=settings())
         if done.returncode:

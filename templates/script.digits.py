@@ -19,6 +19,9 @@ from {{ cookiecutter.__package }} import digits, stopping, training
 from {{ cookiecutter.__package }}.files import write_whole
 
 HERE = Path(__file__).resolve().parent
+{% if cookiecutter.__exports %}
+TIMES = 20  # all test digits, to have enough work for a GPU
+{% endif %}
 
 
 def main() -> None:
@@ -51,6 +54,7 @@ def run(epochs: int, output: Path) -> None:
     session = runtime.open_session(model)
     scores = runtime.score(session, test.images.cpu().numpy())
     difference = exported.difference(scores, network, test.images)
+    speed = compare(model, session.get_providers()[0], test.images)
 
 {% endif %}
     read = digits.score(network, test.images).argmax(dim=1)
@@ -63,9 +67,23 @@ def run(epochs: int, output: Path) -> None:
     print(f"model     {model}")
     print(f"provider  {session.get_providers()[0]}")
     print(f"differs   from PyTorch on the CPU by {difference:.1e} at most")
+    print(f"speed     {speed}")
 {% endif %}
 
 
+{% if cookiecutter.__exports %}
+def compare(model: Path, provider: str, images: torch.Tensor) -> str:
+    """Return how long many digits take on the CPU, and on the GPU if `provider` is one."""
+    many = images.cpu().repeat(TIMES, 1, 1, 1).numpy()
+    on_cpu = runtime.milliseconds(model, runtime.CPU, many)
+    text = f"{len(many)} digits: CPU {on_cpu:.2f} ms"
+    if provider == runtime.CPU:
+        return text
+    on_gpu = runtime.milliseconds(model, provider, many)
+    return f"{text}, GPU {on_gpu:.2f} ms, {on_cpu / on_gpu:.1f} times as fast"
+
+
+{% endif %}
 def parse_arguments() -> argparse.Namespace:
 {% if cookiecutter.__exports %}
     parser = argparse.ArgumentParser(description="Train a digit classifier and export it as ONNX.")

@@ -14,6 +14,7 @@ from {{ cookiecutter.__package }} import edges
 
 HERE = Path(__file__).resolve().parent
 RUNS = 10
+FULL_HD = 1920, 1080
 
 
 def main() -> None:
@@ -24,6 +25,7 @@ def main() -> None:
         session = edges.open_session(args.model)
         result, milliseconds = measure(lambda: edges.detect_edges(session, image))
         write_picture(output, edges.overlay(image, result))
+        speed = compare(args.model, session.get_providers()[0], image)
     except OSError as error:  # for a full disk, filename is None
         sys.exit(f"script.py: {error.filename or output}: {error.strerror}")
     except ValueError as error:
@@ -33,6 +35,7 @@ def main() -> None:
     height, width = image.shape[:2]
     print(f"provider  {session.get_providers()[0]}")
     print(f"time      {first:.1f} ms at first, then {statistics.median(others):.1f} ms")
+    print(f"speed     {speed}")
     print(f"picture   {short(output)}, {width} x {height}")
 
 
@@ -70,6 +73,17 @@ def measure(run: Callable[[], np.ndarray]) -> tuple[np.ndarray, list[float]]:
         result = run()
         milliseconds.append(1000 * (time.perf_counter() - start))
     return result, milliseconds
+
+
+def compare(model: Path, provider: str, image: np.ndarray) -> str:
+    """Return how long a large picture takes on the CPU, and on the GPU if `provider` is one."""
+    large = cv2.resize(image, FULL_HD)
+    on_cpu = edges.milliseconds(model, edges.CPU, large)
+    text = "{} x {}: CPU {:.2f} ms".format(*FULL_HD, on_cpu)
+    if provider == edges.CPU:
+        return text
+    on_gpu = edges.milliseconds(model, provider, large)
+    return f"{text}, GPU {on_gpu:.2f} ms, {on_cpu / on_gpu:.1f} times as fast"
 
 
 def write_picture(path: Path, image: np.ndarray) -> None:

@@ -60,12 +60,14 @@ def test_a_run_prints_every_value_and_leaves_nothing(everything):
 
     done = bench("generation", "writes", "--rounds", "1", "--json")
 
-    generation, writes = json.loads(done.stdout)["rows"]
-    assert {way: len(values) for way, values in generation["values"].items()} == {"product": 1, "floor": 1}
+    *generation, writes = json.loads(done.stdout)["rows"]
+    assert len(generation) == 3
+    for row in generation:
+        assert {way: len(values) for way, values in row["values"].items()} == {"product": 1, "other": 1}
+        assert row["how"] == "measured"
     assert writes["values"]["product"][0] < 64 < writes["values"]["guide"][0]
     assert_nothing_is_left(everything(), before)
-    # generation may miss its goal on a slow machine, and says so
-    assert done.returncode == (0 if all(generation["met"] + writes["met"]) else 1), done.stderr
+    assert done.returncode == 0, done.stderr
     assert "bench: disk writes of one start" in done.stderr
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 
 import pytest
@@ -13,7 +14,7 @@ from rich.console import Console
 from benchmarks import builds, editor, report
 from benchmarks.__main__ import LAST, keep, publish
 from benchmarks.measuring import NotMeasured, Rounds, first_line, output, seconds
-from benchmarks.results import FLOOR, GUIDE, PRODUCT, Goal, Row, Spread, as_data
+from benchmarks.results import COMPUTED, FLOOR, GUIDE, OTHER, PRODUCT, Goal, Row, Spread, as_data
 from benchmarks.starts import FILES, START, START_OF_GUIDE
 from engines.steps import EngineError
 from tests.conftest import TEMPLATE
@@ -117,12 +118,21 @@ def test_a_run_as_json_has_its_values_ratios_and_goals():
 def test_a_reader_sees_medians_spreads_ratios_and_missed_goals():
     found = row([0.35712, 0.4, 0.3], [0.3, 0.35, 0.3], Goal(1.05, FLOOR), Goal(1))
 
-    name, product, floor, guide, to_floor, to_guide, goals = report.cells(found)
+    cells = dict(zip(report.HEAD, report.cells(found), strict=True))
 
-    assert (name, product) == ("start", "0.357 s (0.300 to 0.400)")
-    assert (floor, guide) == ("0.300 s (0.300 to 0.350)", "")
-    assert (to_floor, to_guide) == ("1.14 (1.00 to 1.19)", "")
-    assert goals == "≤ 1.05 of floor: MISSED; ≤ 1: met"
+    assert (cells[""], cells[PRODUCT]) == ("start", "0.357 s (0.300 to 0.400)")
+    assert (cells[FLOOR], cells[GUIDE], cells[OTHER]) == ("0.300 s (0.300 to 0.350)", "", "")
+    assert (cells["product ÷ floor"], cells["product ÷ guide"]) == ("1.14 (1.00 to 1.19)", "")
+    assert (cells["goal"], cells["how"]) == ("≤ 1.05 of floor: MISSED; ≤ 1: met", "measured")
+
+
+def test_what_was_computed_is_not_called_measured():
+    found = Row("download", "MB", {PRODUCT: [1800.0], OTHER: [2600.0]}, how=COMPUTED)
+
+    cells = dict(zip(report.HEAD, report.cells(found), strict=True))
+
+    assert (cells[OTHER], cells["product ÷ other"], cells["how"]) == ("2,600 MB", "0.692", "computed")
+    assert as_data([found], {})["rows"][0]["how"] == "computed"
 
 
 @pytest.mark.parametrize(
@@ -135,7 +145,7 @@ def test_figures_have_three_digits_that_count(value, text):
 
 def test_nothing_at_all_has_no_ratio():
     """A floor of 0 bytes."""
-    assert report.cells(row([3], [0]))[4] == ""
+    assert report.cells(row([3], [0]))[report.HEAD.index("product ÷ floor")] == ""
 
 
 # As `docker compose build --progress plain` prints it, cut.
@@ -181,6 +191,21 @@ def test_a_published_run_replaces_the_table_and_the_picture(tmp_path):
 
     assert report.markdown(rows, {"processors": 2}) in readme.read_text()
     assert all(label in picture.read_text() for label in report.LABELS.values())
+
+
+@pytest.mark.parametrize(("product", "others"), [(0.16, 5.4), (0.25, 0.6), (3.0, 40.0)])
+def test_the_axis_of_the_picture_has_plain_numbers(product, others, tmp_path):
+    rows = [
+        Row(name.format(files), "s", {PRODUCT: [product], way: [others]})
+        for files in FILES
+        for name, way in ((START, FLOOR), (START_OF_GUIDE, GUIDE))
+    ]
+
+    report.plot(rows, tmp_path / "start.svg")
+
+    labels = re.findall(r">([^<>]+ s)</text>", (tmp_path / "start.svg").read_text())
+    assert len(labels) >= 2
+    assert all(re.fullmatch(r"\d+(\.\d+)? s", label) for label in labels)
 
 
 def test_every_value_of_a_run_is_kept(tmp_path):

@@ -96,6 +96,44 @@ def test_what_a_container_alone_has_is_not_judged(check, tmp_path):
     assert not report.is_bad()
 
 
+FULL_HD = "1920 x 1080: CPU 38.20 ms, GPU 0.40 ms, 95.5 times as fast"
+ON_A_GPU = {
+    "inference": f"provider  CUDAExecutionProvider\nspeed     {FULL_HD}\n",
+    "training": "epoch  20  loss 0.0202  accuracy  98.61%  0.07 s  22,410 digits/s\ndevice    NVIDIA H200\n",
+}
+
+
+@pytest.mark.parametrize(("name", "printed"), ON_A_GPU.items())
+def test_the_report_has_the_speed_of_the_gpu(check, tmp_path, monkeypatch, name, printed):
+    report = scripts_report(check, tmp_path, monkeypatch, name, printed)
+
+    speed = FULL_HD if name == "inference" else "22,410 digits/s"
+    assert f"| {name} | {speed} |" in report.text(1)
+    assert not report.is_bad()
+
+
+@pytest.mark.parametrize(("name", "printed"), ON_A_GPU.items())
+def test_a_script_on_the_gpu_that_does_not_say_how_fast_is_a_failure(
+    check, tmp_path, monkeypatch, name, printed
+):
+    silent = printed.replace(", GPU", ", TPU").replace(" digits/s", "")
+
+    report = scripts_report(check, tmp_path, monkeypatch, name, silent)
+
+    assert report.failures == [f"script.py, {name}: it ran on the GPU and does not say how fast"]
+
+
+def scripts_report(check, tmp_path, monkeypatch, name: str, printed: str):
+    """Return the report of the step `scripts` where the script of one environment prints this."""
+    done = subprocess.CompletedProcess([], 0, printed, "")
+    monkeypatch.setattr(check.steps.Machine, "in_project", lambda *_, **__: done)
+    monkeypatch.setattr(check.steps.Machine, "environments", [name])
+    report = check.report.Report()
+    checks = dict.fromkeys(check.steps.COMPUTES[name], OK)
+    check.steps.scripts(check.steps.Machine(tmp_path, {name: checks}), report)
+    return report
+
+
 def test_a_step_that_breaks_is_a_failure_and_the_report_is_written(check, tmp_path, monkeypatch):
     monkeypatch.setitem(check.steps.STEPS, "facts", lambda machine, report: 1 / 0)
     report = check.report.Report()

@@ -26,6 +26,12 @@ ON_GPU = {
     "training": re.compile(r"^device +(?!CPU)\S", re.MULTILINE),
     "full": re.compile(r"^provider +CUDAExecutionProvider$", re.MULTILINE),
 }
+# The line with which a script compares the two, or a training ends each epoch.
+SPEED = {
+    "inference": re.compile(r"^speed +(.+, GPU .+)$", re.MULTILINE),
+    "training": re.compile(r"^epoch .* s  ([\d,]+ digits/s)$", re.MULTILINE),
+    "full": re.compile(r"^speed +(.+, GPU .+)$", re.MULTILINE),
+}
 # The doctor's checks that compute something, for each environment.
 COMPUTES = {"inference": ["onnxruntime"], "training": ["torch"], "full": ["torch", "onnxruntime"]}
 
@@ -183,15 +189,22 @@ def doctor(machine: Machine, report: Report) -> None:
 
 def scripts(machine: Machine, report: Report) -> None:
     """Run script.py of each environment on the GPU and the CPU, and compare with the doctor's report."""
+    speeds = {}
     for name in machine.environments:
         done = machine.in_project(name, "script.py")
         report.output(f"script.py, {name} (exit code {done.returncode})", done.stdout + done.stderr)
         if done.returncode:
             report.fail(f"script.py, {name}", last_line(done.stderr))
-        compare(machine, report, name, on_gpu=bool(ON_GPU[name].search(done.stdout)))
+        on_gpu = bool(ON_GPU[name].search(done.stdout))
+        compare(machine, report, name, on_gpu)
+        said = SPEED[name].findall(done.stdout)
+        speeds[name] = said[-1] if said else "not said"
+        if on_gpu and not said:
+            report.fail(f"script.py, {name}", "it ran on the GPU and does not say how fast")
         hidden = machine.in_project(name, "script.py", "--output", "outputs/cpu.png", CUDA_VISIBLE_DEVICES="")
         if name == "inference":
             report.output(f"script.py, {name}, the GPU hidden", hidden.stdout + hidden.stderr)
+    report.table("Speed", speeds)
 
 
 def compare(machine: Machine, report: Report, name: str, on_gpu: bool) -> None:
