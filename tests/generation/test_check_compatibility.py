@@ -147,17 +147,17 @@ def test_a_wheel_that_asks_for_a_newer_python_does_not_serve(matrix, index):
 @pytest.mark.parametrize(
     ("change", "fact", "complaint"),
     [
-        ({"onnxruntime_cuda": "99.1"}, "cuda", "onnxruntime-gpu was built for CUDA 99.1"),
+        ({"built_for": "99.1"}, "cuda", "onnxruntime-gpu was built for CUDA 99.1"),
         ({"torch_cuda": "99.1"}, "torch_cuda", "torch was built for CUDA 99.1"),
         ({"torch_needs": "nvidia-cudnn-cu99==9.9.9.9"}, "torch_cudnn", "nvidia-cudnn-cu99==9.9.9.9"),
         ({"torch_needs": "numpy"}, "torch_cudnn", "torch requires no cuDNN"),
         (
-            {"cuda_extra": "nvidia-cuda-nvrtc-cu99~=99.0"},
+            {"cuda_extra": ["nvidia-cuda-nvrtc-cu99~=99.0"]},
             "cuda",
             "[cuda] requires nvidia-cuda-nvrtc-cu99~=99.0",
         ),
-        ({"cuda_extra": "nvidia-cuda-nvrtc~=99.0"}, "cuda", "[cuda] requires nvidia-cuda-nvrtc~=99.0"),
-        ({"cuda_extra": "nvidia-cuda-nvrtc"}, "cuda", "[cuda] requires nvidia-cuda-nvrtc"),
+        ({"cuda_extra": ["nvidia-cuda-nvrtc~=99.0"]}, "cuda", "[cuda] requires nvidia-cuda-nvrtc~=99.0"),
+        ({"cuda_extra": ["nvidia-cuda-nvrtc"]}, "cuda", "[cuda] requires nvidia-cuda-nvrtc"),
         ({"extra": "nvidia-cudnn-cu99"}, "cudnn", "onnxruntime-gpu[cudnn] requires nvidia-cudnn-cu99"),
         ({"extra": "numpy"}, "cudnn", "requires no package like nvidia-cudnn"),
         ({"vision_for": "9.9.9"}, "torchvision", "requires torch==9.9.9"),

@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import MappingProxyType
 from typing import Any
 
-from capy_template.matrix import DISTRIBUTIONS, MACHINES, nvrtc
+from capy_template.matrix import DISTRIBUTIONS, MACHINES
 from tests.support.tiny_fatbin import tiny_fatbin
 
 LINUX = "manylinux_2_28_x86_64"
@@ -110,11 +110,17 @@ def agreeing_with(matrix: dict[str, Any]) -> FakeIndex:
 def add_pinned(index: FakeIndex, facts: dict[str, Any], **changes: Any) -> None:
     """Put the pinned packages of a line on the index; `changes`: facts that differ there."""
     major, cudnn = facts["cuda"], facts["torch_cudnn"]
-    said = {**facts, "onnxruntime_cuda": f"{major}.0", "extra": f"nvidia-cudnn-cu{major}", **changes}
+    cuda = [text for text in facts["onnxruntime_cuda"] if "cudnn" not in text]
+    said = {
+        **facts,
+        "built_for": f"{major}.0",
+        "cuda_extra": cuda,
+        "extra": f"nvidia-cudnn-cu{major}",
+        **changes,
+    }
     index.add(f"nvidia-cudnn-cu{major}", cudnn)
-    index.add(f"nvidia-cuda-nvrtc-cu{major}", f"{major}.0.1")
-    index.add(nvrtc(facts).partition("==")[0], f"{facts['torch_cuda']}.1")
-    said.setdefault("cuda_extra", f"nvidia-cuda-nvrtc-cu{major}~={major}.0")
+    for name, version in (text.split("~=") for text in cuda):
+        index.add(name, f"{facts['torch_cuda']}.1" if "nvrtc" in name else f"{version}.1")
     index.add("torchaudio", facts["torchaudio"])
     lowest, highest = (int(facts[name].split(".")[1]) for name in ("lowest_python", "highest_python"))
     for minor, machine in itertools.product(range(lowest, highest + 1), MACHINES):
@@ -129,10 +135,10 @@ def add_wheels(
     libraries = {name: {path: b"\x7fELF" + tiny_fatbin(code[name])} for name, path in LIBRARIES.items()}
     tag = f"{python}-manylinux_{said['glibc'][machine].replace('.', '_')}_{machine}"
     major, cudnn = facts["cuda"], facts["torch_cudnn"]
-    extras = [f"{said['cuda_extra']}; extra == 'cuda'"]
+    extras = [f"{text}; extra == 'cuda'" for text in said["cuda_extra"]]
     extras += [f"{said['extra']}~={facts['cudnn']}.0; extra == 'cudnn'"]
     if code["onnxruntime"]:
-        about = f"package_name = 'onnxruntime-gpu'\ncuda_version = '{said['onnxruntime_cuda']}'\n"
+        about = f"package_name = 'onnxruntime-gpu'\ncuda_version = '{said['built_for']}'\n"
         index.add(
             "onnxruntime-gpu",
             facts["onnxruntime"],

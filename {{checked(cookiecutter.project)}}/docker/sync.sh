@@ -26,8 +26,9 @@ lock() {
 # Bytecode makes the first import fast; that of a package's own tests would be 80 MB beside PyTorch.
 compile() { /usr/bin/python3 -I -m compileall -qq -j 0 -x '/tests/' /opt/venv/lib || true; }
 
-# Frameworks and their CUDA: gigabytes that rarely change.
-large='torch|triton|onnxruntime(-gpu)?|(nvidia|cuda)-[a-z0-9-]+'
+# Frameworks, their CUDA and their companions: gigabytes that rarely change.
+large='torch|torchvision|triton|onnxruntime(-gpu)?|onnx|(nvidia|cuda)-[a-z0-9-]+'
+large="$large|numpy|scipy|scikit-learn|sympy|opencv-[a-z-]+"
 export_packages() { uv export --quiet --frozen --no-default-groups --extra "$ACCELERATOR" --no-annotate --no-header "$@"; }
 
 case ${1:-} in
