@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -22,6 +23,7 @@ IN_EXTRAS = (*FRAMEWORKS, "torchvision")
 OPENCVS = tuple(f"opencv-{kind}python{end}" for kind in ("", "contrib-") for end in ("-headless", ""))
 # How a package of the matrix is called on the index, where that is not its name there.
 DISTRIBUTIONS = {"opencv": "opencv-python-headless", "scikit_learn": "scikit-learn"}
+CUFFT = "libcufft."
 MACHINES = ("x86_64", "aarch64")  # processors, as platform.machine() calls them
 SHARED_MEMORY_MIB = 1024  # below this, a loader with several workers stops sooner or later
 
@@ -94,10 +96,12 @@ class Stack:
 
     def _framework(self, name: str) -> dict[str, Any]:
         by_image = self.cuda_from == "ngc"  # NVIDIA decides, release by release
+        lazy = self.facts.get(f"{name}_lazy_libraries", [])
+        alone = self.cuda_from == "wheels" and not self.has("torch")
         return {
             "version": None if by_image else self.facts[name],
             "architectures": {} if by_image else self.facts[f"{name}_architectures"],
-            "lazy_libraries": self.facts.get(f"{name}_lazy_libraries", []),
+            "lazy_libraries": [item for item in lazy if not (alone and item.startswith(CUFFT))],
         }
 
 
@@ -181,26 +185,34 @@ def extras(
                 nvidia.append(f"{name}=={facts[name]}")
         if name == "onnxruntime":
             cpu.append(f"onnxruntime=={facts['onnxruntime']}")
-            nvidia.append(onnxruntime_gpu(cuda_from, facts) + only_on(facts))
+            nvidia.append(onnxruntime_gpu(packages, cuda_from, facts) + only_on(facts))
     if cuda_from == "wheels" and "torch" not in packages:
-        nvidia.append(nvrtc(facts) + only_on(facts))
+        nvidia += [package + only_on(facts) for package in cuda_packages(facts)]
     return tuple(nvidia), tuple(cpu)
 
 
-def onnxruntime_gpu(cuda_from: str, facts: dict[str, Any]) -> str:
-    """Return the requirement of ONNX Runtime for a GPU."""
-    libraries = "[cuda,cudnn]" if cuda_from == "wheels" else ""
+def onnxruntime_gpu(packages: list[str], cuda_from: str, facts: dict[str, Any]) -> str:
+    """Return the requirement of ONNX Runtime for a GPU; its extras add what PyTorch lacks."""
+    libraries = "[cuda,cudnn]" if cuda_from == "wheels" and "torch" in packages else ""
     return f"onnxruntime-gpu{libraries}=={facts['onnxruntime']}"
 
 
-def nvrtc(facts: dict[str, Any]) -> str:
-    """Return the requirement of NVIDIA's runtime compiler, in the line's CUDA version; PyTorch pins its own.
+def cuda_packages(facts: dict[str, Any]) -> list[str]:
+    """Return the requirements of the CUDA that ONNX Runtime needs where no PyTorch brings one.
 
-    A driver refuses the PTX of a compiler that is newer than itself, of the same CUDA major, too:
+    As the wheel's extras `cuda` and `cudnn` ask, with two exceptions. cuFFT (0.2 GB) is left out where only
+    the operators Rfft and Irfft open it. The runtime compiler has the line's CUDA version, since a driver
+    refuses the PTX of a newer one of the same major:
     https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html
     """
-    name = "nvidia-cuda-nvrtc" if facts["cuda"] >= 13 else f"nvidia-cuda-nvrtc-cu{facts['cuda']}"
-    return f"{name}=={facts['torch_cuda']}.*"
+    compiler = re.compile(r"(nvidia-cuda-nvrtc[a-z0-9-]*)~=.*")
+    wanted = [compiler.sub(rf"\1=={facts['torch_cuda']}.*", item) for item in facts["onnxruntime_cuda"]]
+    return [item for item in wanted if not (opens_late(CUFFT, facts) and item.startswith("nvidia-cufft"))]
+
+
+def opens_late(library: str, facts: dict[str, Any]) -> bool:
+    """Return whether ONNX Runtime looks for a library no sooner than an operator needs it."""
+    return any(name.startswith(library) for name in facts["onnxruntime_lazy_libraries"])
 
 
 def only_on(facts: dict[str, Any], condition: str = "") -> str:
@@ -217,7 +229,7 @@ def overrides(packages: list[str], cuda_from: str, facts: dict[str, Any]) -> tup
     PyTorch in the extras of wheels has none: an override would lose the index that the extra chooses, and the
     pins there decide already. NVIDIA's image has its own, so nothing may bring another one.
     """
-    gpu, cpu = onnxruntime_gpu(cuda_from, facts), f"onnxruntime=={facts['onnxruntime']}"
+    gpu, cpu = onnxruntime_gpu(packages, cuda_from, facts), f"onnxruntime=={facts['onnxruntime']}"
     found = [gpu + only_on(facts, "extra == 'nvidia'")]
     found += [cpu + " ; extra == 'cpu'" * ("onnxruntime" in packages)]
     if cuda_from == "ngc":

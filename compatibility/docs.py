@@ -39,9 +39,19 @@ is still checked every week.
 """
 
 ENVIRONMENTS_HEAD = """\
-Where CUDA and cuDNN come from decides whether there is one copy of them. PyTorch's wheels bring their own,
-so an environment with them starts from a plain Ubuntu. An environment without them takes what NVIDIA's image
-has.
+Where CUDA and cuDNN come from decides whether there is one copy of them. With packages (wheels) the image is
+a plain Ubuntu, and `uv.lock` has a hash for every byte of CUDA.
+"""
+
+LEFT_OUT = """\
+Two things that NVIDIA's image has are not in `inference` from packages:
+
+- The forward-compatibility package. With it, a data-centre GPU runs CUDA 13 on a driver of the 535 or 550
+  series. Where you cannot update such a driver, choose `cuda=cu12-py312`, or `environment=training-ngc`: that
+  image has the package.
+- cuFFT (0.2 GB), with CUDA 13. ONNX Runtime opens it for its own operators `Rfft` and `Irfft` alone, which
+  then stop with *cuFFT is unavailable*. To have it: `docker compose run --rm app uv add --optional
+  nvidia nvidia-cufft`, then `docker compose build`. ONNX's operator `DFT` does not need it.
 """
 
 SOURCES_HEAD = """\
@@ -67,6 +77,7 @@ ROWS = {
     "highest_python": "Python, at most",
     "onnxruntime": "ONNX Runtime",
     "onnxruntime_architectures": "its GPU code",
+    "onnxruntime_cuda": "its CUDA",
     "onnxruntime_lazy_libraries": "what it opens late",
     "torch": "PyTorch",
     "torchvision": "torchvision",
@@ -105,6 +116,7 @@ def page(matrix: dict[str, Any]) -> str:
             ([f"`{name}`", *(origin(matrix, name, line) for line in lines)] for name in environments),
         ),
         *("", *refusals(matrix), ""),
+        LEFT_OUT,
         PROCESSORS_HEAD,
         *table(
             ["", "processor", *lines],

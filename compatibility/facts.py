@@ -98,6 +98,7 @@ def questions(line: Line) -> dict[str, Callable[[Line], None]]:
         "highest_python": highest_python,
         "cuda": cuda,
         "cudnn": cudnn,
+        "onnxruntime_cuda": onnxruntime_cuda,
         "torch_cuda": torch_cuda,
         "torch_cudnn": torch_cudnn,
         TOGETHER: together,
@@ -190,6 +191,15 @@ def cuda(line: Line) -> None:
 def cudnn(line: Line) -> None:
     """ONNX Runtime's extra `cudnn` asks for the line's cuDNN, in the package for the line's CUDA."""
     refuse_other_majors(line, "cudnn", r"nvidia-cudnn", line.value("cudnn"))
+
+
+def onnxruntime_cuda(line: Line) -> None:
+    """ONNX Runtime's extras `cuda` and `cudnn` ask for these packages."""
+    needs = [need for need in line.needs("onnxruntime-gpu", "onnxruntime") if need.marker]
+    extras = [need for need in needs for extra in ("cuda", "cudnn") if need.marker.evaluate({"extra": extra})]
+    found = [f"{need.name}{need.specifier}" for need in extras]
+    if found != line.value("onnxruntime_cuda"):
+        raise Changed(f"its extras ask for {', '.join(found)}")
 
 
 def refuse_other_majors(line: Line, extra: str, pattern: str, major: int) -> None:

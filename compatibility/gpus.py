@@ -11,7 +11,8 @@ Which frameworks have code for a GPU, as packages of the index; NVIDIA's PyTorch
 The packages for Arm are other ones than those for x86-64, with code for other GPUs.
 Code for one architecture also serves later ones of the same major (8.6 serves 8.9), but not where its name
 ends in *a*. Where a GPU has a `*`, its code is compiled from PTX when it is first used: that takes a while,
-once. Names: NVIDIA's lists of [current](https://developer.nvidia.com/cuda-gpus) and
+once, since the result is kept in `/cache`. Names: NVIDIA's lists of
+[current](https://developer.nvidia.com/cuda-gpus) and
 [older](https://developer.nvidia.com/cuda-legacy-gpus) GPUs, 2026-11-23; not all are repeated here.
 """
 

@@ -23,6 +23,7 @@ from tests.support.workers import CHECKOUT, image_of, report
 
 PROJECT = "capy-env-full"
 IMAGE = image_of(PROJECT)
+DEPLOY = f"{IMAGE}-deploy"
 UID = 1234
 CLUSTER = ("docker", "compose", "-f", "compose.ray.local.yaml")
 APP = ("docker", "compose", "run", "--rm", "-T", "app")
@@ -191,7 +192,7 @@ def project(base, pytorch, tmp_path_factory) -> Iterator[BakedProject]:
     pytorch.use_in(project)
     lock(project)  # the same packages as in the dev container's tests: one build
     (project.path / ".env").write_text("ACCELERATOR=cpu\n")
-    done = project.run("docker", "compose", "build", "app")
+    done = project.run("docker", "compose", "build", "app", "deploy")
     assert done.returncode == 0, done.stderr
     # what the build needed; the cluster has a network of its own
     (project.path / "compose.override.yaml").unlink(missing_ok=True)
@@ -273,7 +274,7 @@ def test_the_image_runs_as_kubernetes_starts_it(project, user):
     ]
     script = f"set -e; id -u; python {steps[0]}; python {steps[1]}"
 
-    done = project.run(*command, IMAGE, "sh", "-c", script)
+    done = project.run(*command, DEPLOY, "sh", "-c", script)
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("7777\n")

@@ -16,7 +16,7 @@ from cookiecutter.exceptions import FailedHookException
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from capy_template.matrix import FRAMEWORKS, MATRIX, OPENCVS, chosen, load, unserved
+from capy_template.matrix import FRAMEWORKS, MATRIX, OPENCVS, chosen, load, stack, unserved
 from compatibility import docs, facts, gpus
 from compatibility.index import GLIBC_MINOR
 from tests.conftest import TEMPLATE, run_cookiecutter
@@ -268,3 +268,25 @@ def test_what_belongs_to_pytorch_comes_from_where_pytorch_comes_from(bake, envir
         assert any(text.startswith("torchvision==") for text in extra) == any(
             t.startswith("torch==") for t in extra
         )
+
+
+@pytest.mark.parametrize(("line", "fft"), [("cu13-py312", False), ("cu12-py312", True)])
+def test_onnxruntime_alone_brings_the_cuda_that_it_loads_and_not_more(line, fft):
+    """cuFFT stays out where ONNX Runtime opens it late; a newer compiler needs a newer driver."""
+    made = stack("inference", line)
+    wanted = [Requirement(text) for text in made.nvidia]
+    loaded = [name for name in made.doctor["frameworks"]["onnxruntime"]["lazy_libraries"] if "cufft" in name]
+
+    assert any(need.name.startswith("nvidia-cufft") for need in wanted) is fft
+    assert loaded == []
+    [compiler] = [need for need in wanted if need.name.startswith("nvidia-cuda-nvrtc")]
+    assert str(compiler.specifier) == f"=={made.facts['torch_cuda']}.*"
+    assert any(need.name.startswith("nvidia-cudnn") for need in wanted)
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_beside_pytorch_the_extras_of_onnxruntime_bring_the_rest(line):
+    made = stack("full", line)
+
+    assert not [text for text in made.nvidia if text.startswith("nvidia-")]
+    assert any(text.startswith("onnxruntime-gpu[cuda,cudnn]==") for text in made.nvidia)

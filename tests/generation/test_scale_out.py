@@ -111,6 +111,8 @@ def test_the_values_that_no_schema_checks_are_those_that_kubernetes_takes(manife
     assert spec["parallelism"] <= spec["completions"]
     [container] = spec["template"]["spec"]["containers"]
     assert container["resources"]["limits"]["nvidia.com/gpu"] == 1
+    threads = {"name": "OMP_NUM_THREADS", "valueFrom": {"resourceFieldRef": {"resource": "requests.cpu"}}}
+    assert threads in container["env"]
     assert any("$(JOB_COMPLETION_INDEX)" in argument for argument in container["args"])
     if part := [argument for argument in container["args"] if argument.startswith("--part")]:
         assert part == [f"--part=$(JOB_COMPLETION_INDEX)/{spec['completions']}"]

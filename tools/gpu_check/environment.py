@@ -17,6 +17,10 @@ class CannotCheck(Exception):
     """Something that the reader can mend; the message is one line."""
 
 
+# What the image leaves out, too (docker/sync.sh): nothing may need it.
+LEFT_OUT = ("triton/**/*.a", "nvidia/**/libnvrtc*.alt.so.*")
+
+
 def put_together(pieces: Path, folder: Path) -> Path:
     """Return the wheel that the pieces make. Raises CannotCheck where one is missing or is another one's."""
     try:
@@ -50,6 +54,9 @@ def make(folder: Path) -> None:
             copy(packages, target)
     for other in target.glob("onnxruntime*"):
         shutil.rmtree(other) if other.is_dir() else other.unlink()
+    for pattern in LEFT_OUT:
+        for file in target.glob(pattern):
+            file.unlink()
 
 
 def add(folder: Path, wheel: Path) -> None:

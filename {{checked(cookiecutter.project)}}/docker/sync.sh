@@ -1,10 +1,10 @@
 #!/bin/sh
 # sync-environment [--packages] OPTION…: makes /opt/venv hold what pyproject.toml and uv.lock say.
 # Runs in a build step, in the project folder; the options go to `uv sync`.
-#   --packages     without the project and the packages in its folders, whose files are not copied yet
 #   --lock         only writes uv.lock where there is none
 #   --list-large   writes /opt/large/pylock.toml: the large packages, with the versions and hashes of uv.lock
 #   --large        installs those
+#   --packages     installs all others, but not the project and the packages in its folders: their files come later
 set -eu
 
 # Writable for all: a package that saves beside itself (a checkpoint in site-packages) works for any uid. In the cache,
@@ -22,6 +22,9 @@ lock() {
         exit 1
     fi
 }
+
+# Bytecode makes the first import fast; that of a package's own tests would be 80 MB beside PyTorch.
+compile() { /usr/bin/python3 -I -m compileall -qq -j 0 -x '/tests/' /opt/venv/lib || true; }
 
 # A framework and its CUDA: gigabytes that change once in months.
 large='torch|triton|onnxruntime(-gpu)?|(nvidia|cuda)-[a-z0-9-]+'
@@ -45,13 +48,17 @@ case ${1:-} in
         [ -s /opt/large/pylock.toml ] || exit 0
         uv venv --quiet --allow-existing /opt/venv
         uv --preview-features pylock pip install --no-deps --requirements /opt/large/pylock.toml
-        exec find /opt/venv -type f -perm -o=w -exec chmod o-w {} +
+        # No program loads these: archives for linking Triton, and a second build of NVIDIA's runtime compiler.
+        find /opt/venv \( -path '*/triton/*.a' -o -name 'libnvrtc*.alt.so.*' \) -delete
+        compile
+        exec find /opt/venv -type f -perm /022 -exec chmod go-w {} +
         ;;
     --packages)
         shift
         lock
         install -m 0644 pyproject.toml uv.lock /opt/
         uv sync --frozen --no-install-project --no-install-local "$@"
+        compile
         # folders alone: a changed mode would copy a large package into this layer
         exec find /opt/venv -type d ! -perm -o=w -exec chmod o+w {} +
         ;;
