@@ -55,6 +55,9 @@ COMMANDS = {
     + "test_image_contents.py::test_the_commands_of_the_security_page",
     "BUILDX_METADATA_PROVENANCE=max docker buildx bake *": ENGINE
     + "test_image_contents.py::test_the_commands_of_the_security_page",
+    "docker compose build deploy": ENGINE + "test_deploy.py::test_it_starts_by_itself_on_a_read_only_system",
+    "docker run --rm --read-only --gpus all *": ENGINE + "test_deploy.py::test_it_writes_as_any_user",
+    '-v "$PWD/outputs":/code/outputs *': ENGINE + "test_deploy.py::test_it_writes_as_any_user",
     # packages
     "docker compose run --rm app uv add NAME": ENGINE
     + "test_added_packages.py::test_the_guide_s_own_package_is_added_and_built_and_starts_as_anybody",
