@@ -50,12 +50,8 @@ def broken(nvidia_image) -> Iterator[Callable[[str], str]]:
 PATH = "PATH=/opt/venv/bin:$PATH"  # so root of a build may use uv
 ANYWHERE = "cd / && UV_WITHOUT_DOCTOR=1"
 BROKEN_IMAGES = {
-    "cuDNN is missing": ("rm /usr/local/cuda/lib64/libcudnn* && ldconfig", "libraries", "libcudnn.so.9"),
-    "cuBLAS is missing": (
-        "rm /usr/local/cuda/lib64/libcublas.so* && ldconfig",
-        "libraries",
-        "libcublas.so.13",
-    ),
+    "cuDNN is missing": (f"{ANYWHERE} uv pip uninstall nvidia-cudnn-cu13", "libraries", "libcudnn.so.9"),
+    "cuBLAS is missing": (f"{ANYWHERE} uv pip uninstall nvidia-cublas", "libraries", "libcublas.so.13"),
     "the wrong CUDA major": (
         f"{ANYWHERE} uv pip install onnxruntime-gpu==1.26.0",
         "cuda-major",
@@ -67,8 +63,8 @@ BROKEN_IMAGES = {
         "onnxruntime-gpu 1.31.1 and onnxruntime 1.31.1",
     ),
     "both OpenCVs": (f"{ANYWHERE} uv pip install --no-deps 'opencv-python<5'", "packages", "opencv-python "),
-    "PyTorch's cuDNN on an image with cuDNN": (
-        f"cd {SITE} && mkdir -p nvidia/cudnn/lib && cp /usr/local/cuda/lib64/libcudnn* nvidia/cudnn/lib/",
+    "the system's cuDNN beside the packages' own": (
+        f"cp {SITE}/nvidia/cudnn/lib/libcudnn*.so.9 /usr/local/lib/ && ldconfig",
         "cudnn",
         "2 copies of libcudnn.so.9",
     ),
@@ -90,10 +86,13 @@ def test_a_build_fails_and_names(command, check, words, broken, named):
     named.append(words)
 
 
-def test_the_build_of_a_project_ends_where_cudnn_is_missing(base, built, nvidia_image):
-    done = built.run(
-        *("docker", "compose", "build", "--progress", "plain"), ACCELERATOR="nvidia", BASE_IMAGE=base.name
-    )
+def test_the_build_of_a_project_ends_where_cudnn_is_missing(base, project, nvidia_image):
+    pyproject = project.path / "pyproject.toml"
+    text = pyproject.read_text()
+    pyproject.write_text(text.replace('    "nvidia-cudnn-cu13~=9.0",\n', ""))
+    assert pyproject.read_text() != text
+
+    done = project.run("docker", "compose", "build", "--progress", "plain", ACCELERATOR="nvidia")
 
     log = done.stdout + done.stderr
     assert done.returncode != 0
@@ -195,6 +194,22 @@ def test_healthy_environments_raise_no_alarm(image, nvidia_image):
     assert doctor(IMAGE, "--build", "--entrypoint", "doctor") == (0, {})
     _, found = doctor(IMAGE)
     assert set(found) == {"gpu"}
+
+
+@pytest.mark.nightly
+def test_an_environment_on_nvidia_s_image_raises_no_alarm_and_a_second_cudnn_does(cuda_image, tmp_path):
+    project = generate(tmp_path, project="capy-copy", cuda="cu12-py310")
+    settings = {"ACCELERATOR": "nvidia", "BASE_IMAGE": cuda_image}
+
+    healthy = project.run(*BUILD, **settings)
+    pyproject = project.path / "pyproject.toml"
+    with_cudnn = '"nvidia-cudnn-cu12", "onnxruntime-gpu=='
+    pyproject.write_text(pyproject.read_text().replace('"onnxruntime-gpu==', with_cudnn))
+    broken = project.run(*BUILD, **settings)
+
+    assert healthy.returncode == 0, healthy.stdout + healthy.stderr
+    assert broken.returncode != 0
+    assert "2 copies of libcudnn.so.9" in broken.stdout + broken.stderr
 
 
 OWN_CHECK = """

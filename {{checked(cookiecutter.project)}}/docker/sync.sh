@@ -1,14 +1,14 @@
 #!/bin/sh
-# sync-environment [--packages] OPTION…: makes /opt/venv hold what pyproject.toml and uv.lock say.
-# Runs in a build step, in the project folder; the options go to `uv sync`.
+# sync-environment [--lock|--list-large|--large|--packages] OPTION…: install what pyproject.toml and uv.lock say.
+# It runs in a build step, in the project folder. Other options go to `uv sync`.
 #   --lock         only writes uv.lock where there is none
 #   --list-large   writes /opt/large/pylock.toml: the large packages, with the versions and hashes of uv.lock
 #   --large        installs those
 #   --packages     installs all others, but not the project and the packages in its folders: their files come later
 set -eu
 
-# Writable for all: a package that saves beside itself (a checkpoint in site-packages) works for any uid. In the cache,
-# too, whose modes an installed file has.
+# Writable for every UID: some packages save beside themselves (a checkpoint in site-packages). Installed files have the
+# modes of uv's cache.
 umask 0000
 export PATH="/opt/venv/bin:$PATH" UV_WITHOUT_DOCTOR=1  # the doctor has a step of its own
 
@@ -26,7 +26,7 @@ lock() {
 # Bytecode makes the first import fast; that of a package's own tests would be 80 MB beside PyTorch.
 compile() { /usr/bin/python3 -I -m compileall -qq -j 0 -x '/tests/' /opt/venv/lib || true; }
 
-# A framework and its CUDA: gigabytes that change once in months.
+# Frameworks and their CUDA: gigabytes that rarely change.
 large='torch|triton|onnxruntime(-gpu)?|(nvidia|cuda)-[a-z0-9-]+'
 export_packages() { uv export --quiet --frozen --no-default-groups --extra "$ACCELERATOR" --no-annotate --no-header "$@"; }
 
@@ -38,7 +38,7 @@ case ${1:-} in
         mkdir /opt/large
         : > /opt/large/pylock.toml
         for name in $(export_packages --no-hashes | sed -En "s/^($large)==.*/\1/p"); do
-            # what needs a login is fetched already
+            # private packages are fetched already
             grep -qxF "$name" /opt/fetched/names 2>/dev/null || set -- "$@" --only-emit-package "$name"
         done
         if [ $# -gt 0 ]; then export_packages --format pylock.toml "$@" > /opt/large/pylock.toml; fi
@@ -48,7 +48,7 @@ case ${1:-} in
         [ -s /opt/large/pylock.toml ] || exit 0
         uv venv --quiet --allow-existing /opt/venv
         uv --preview-features pylock pip install --no-deps --requirements /opt/large/pylock.toml
-        # No program loads these: archives for linking Triton, and a second build of NVIDIA's runtime compiler.
+        # No program loads these: Triton's static archives, and a second build of NVIDIA's runtime compiler.
         find /opt/venv \( -path '*/triton/*.a' -o -name 'libnvrtc*.alt.so.*' \) -delete
         compile
         exec find /opt/venv -type f -perm /022 -exec chmod go-w {} +
@@ -59,7 +59,7 @@ case ${1:-} in
         install -m 0644 pyproject.toml uv.lock /opt/
         uv sync --frozen --no-install-project --no-install-local "$@"
         compile
-        # folders alone: a changed mode would copy a large package into this layer
+        # Folders only: a changed mode would copy a large package into this layer.
         exec find /opt/venv -type d ! -perm -o=w -exec chmod o+w {} +
         ;;
 esac
