@@ -36,7 +36,10 @@ ADDRESS = ("127.84.111.99", 8084)
 # PyTorch's threads wait for each other by spinning, which costs most where another worker has a core.
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 # What compose needs to build and to run beside a server on this machine's loopback.
-ON_THE_HOST = "services: {app: {network_mode: host, build: {network: host}}}\n"
+ON_THE_HOST = """services:
+  app: {network_mode: host, build: {network: host}}
+  deploy: {build: {network: host}}
+"""
 NGC_STAND_IN, CUDA_STAND_IN = f"capy-env-ngc-stand-in{CHECKOUT}", f"capy-env-cuda-stand-in{CHECKOUT}"
 CUDNN_PARTS = ("graph", "ops", "cnn", "adv", "heuristic", "engines_precompiled", "engines_runtime_compiled")
 CUDA_LIBRARIES = [
