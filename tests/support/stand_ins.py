@@ -183,7 +183,7 @@ def ngc_image(base: Base, pytorch: PyTorch, pytestconfig: pytest.Config) -> str:
 
 @pytest.fixture(scope="session")
 def cuda_image(base: Base, pytestconfig: pytest.Config) -> str:
-    """A stand-in for NVIDIA's image with CUDA 12 and cuDNN: the names of its libraries, and nothing in them."""
+    """A stand-in for NVIDIA's image with CUDA 12 and cuDNN: libraries with the right names, and empty."""
     report(pytestconfig, f"STAND-IN: {CUDA_STAND_IN} has empty CUDA libraries, not NVIDIA's")
     arguments = [f"BASE={base.name}", f"LIBRARIES={' '.join(CUDA_LIBRARIES)}"]
     return build_image(recipe("cuda-stand-in"), CUDA_STAND_IN, *arguments)
