@@ -10,6 +10,54 @@ from tests.devcontainer.conftest import DevContainer, clone, close, devcontainer
 from tests.support.light_project import empty
 
 
+def test_a_profiler_attaches_and_root_may_install_packages(dev):
+    """Both need more than `docker compose run` leaves: ptrace, and for root the capabilities of apt-get."""
+    container = dev.started["containerId"]
+    dev.execute("uv", "pip", "install", "--quiet", "py-spy")
+    begin = "python -c 'import time; time.sleep(60)' & echo $!"
+    pid = dev.execute("sh", "-c", f"{begin} > /tmp/pid; cat /tmp/pid; sleep 1; py-spy dump --pid $!")
+
+    assert "<module> (<string>:1)" in pid
+
+    as_root = ["docker", "exec", "--user", "root", container]
+    status = subprocess.run([*as_root, "grep", "CapEff", "/proc/self/status"], capture_output=True, text=True)
+    assert int(status.stdout.split()[1], 16) & 1 << 19  # CAP_SYS_PTRACE
+    installed = subprocess.run(
+        [*as_root, "sh", "-c", "apt-get update -qq && apt-get install --yes -qq jq && jq --version"],
+        capture_output=True,
+        text=True,
+    )
+    assert installed.stdout.splitlines()[-1].startswith("jq-"), installed.stderr
+    assert dev.execute("grep", "CapEff", "/proc/self/status").split()[1] == "0" * 16
+
+
+def test_shell_history_and_vs_code_s_server_outlive_a_rebuild_and_its_notes_do_not(dev):
+    kept = ["bin/of-the-server", "extensions/an-extension"]
+    lost = "data/Machine/.installExtensionsMarker"
+    for name in (*kept, lost):
+        dev.execute("sh", "-c", f"cd ~/.vscode-server && mkdir -p data/Machine && touch {name}")
+    type_into_a_shell(dev, "echo remember me")
+    (dev.project.path / "uv.lock").unlink(missing_ok=True)  # with it the packages are installed anew
+
+    rebuilt = up(dev.user, dev.project, "--remove-existing-container")
+
+    assert rebuilt.started["containerId"] != dev.started["containerId"]
+    assert "echo remember me" in rebuilt.execute("sh", "-c", "cat $HISTFILE")
+    files = rebuilt.execute("sh", "-c", "cd ~/.vscode-server && find . -type f | sort").split()
+    assert files == [f"./{name}" for name in kept]
+
+
+def type_into_a_shell(dev: DevContainer, line: str) -> None:
+    """Type a line into a shell of the dev container, which is then killed, as VS Code does it."""
+    remote = json.loads(dev.project.read(".devcontainer/devcontainer.json"))["remoteEnv"]
+    options = [
+        word for name in ("HISTFILE", "PROMPT_COMMAND") for word in ("--env", f"{name}={remote[name]}")
+    ]
+    command = ["docker", "exec", "--interactive", "--user", "app", *options, dev.started["containerId"]]
+    command += ["bash", "-i"]
+    subprocess.run(command, input=f"{line}\nkill -9 $$\n", capture_output=True, text=True)
+
+
 def test_a_package_that_is_added_is_there_at_once_and_takes_nothing_away(dev):
     """onnxruntime is the accelerator's, debugpy the dev container's: uv alone would remove both."""
     dev.execute("uv", "add", "einops")
@@ -43,53 +91,6 @@ def test_a_package_that_docker_compose_run_adds_is_one_sync_away_and_in_the_next
     for name in ("pyproject.toml", "uv.lock"):
         assert "toolz" in dev.project.read(name)
         assert (dev.project.path / name).stat().st_uid == dev.user.uid
-
-
-def test_a_profiler_attaches_and_root_may_install_packages(dev):
-    """Both need more than `docker compose run` leaves: ptrace, and for root the capabilities of apt-get."""
-    container = dev.started["containerId"]
-    dev.execute("uv", "pip", "install", "--quiet", "py-spy")
-    begin = "python -c 'import time; time.sleep(60)' & echo $!"
-    pid = dev.execute("sh", "-c", f"{begin} > /tmp/pid; cat /tmp/pid; sleep 1; py-spy dump --pid $!")
-
-    assert "<module> (<string>:1)" in pid
-
-    as_root = ["docker", "exec", "--user", "root", container]
-    status = subprocess.run([*as_root, "grep", "CapEff", "/proc/self/status"], capture_output=True, text=True)
-    assert int(status.stdout.split()[1], 16) & 1 << 19  # CAP_SYS_PTRACE
-    installed = subprocess.run(
-        [*as_root, "sh", "-c", "apt-get update -qq && apt-get install --yes -qq jq && jq --version"],
-        capture_output=True,
-        text=True,
-    )
-    assert installed.stdout.splitlines()[-1].startswith("jq-"), installed.stderr
-    assert dev.execute("grep", "CapEff", "/proc/self/status").split()[1] == "0" * 16
-
-
-def test_shell_history_and_vs_code_s_server_outlive_a_rebuild_and_its_notes_do_not(dev):
-    kept = ["bin/of-the-server", "extensions/an-extension"]
-    lost = "data/Machine/.installExtensionsMarker"
-    for name in (*kept, lost):
-        dev.execute("sh", "-c", f"cd ~/.vscode-server && mkdir -p data/Machine && touch {name}")
-    type_into_a_shell(dev, "echo remember me")
-
-    rebuilt = up(dev.user, dev.project, "--remove-existing-container")
-
-    assert rebuilt.started["containerId"] != dev.started["containerId"]
-    assert "echo remember me" in rebuilt.execute("sh", "-c", "cat $HISTFILE")
-    files = rebuilt.execute("sh", "-c", "cd ~/.vscode-server && find . -type f | sort").split()
-    assert files == [f"./{name}" for name in kept]
-
-
-def type_into_a_shell(dev: DevContainer, line: str) -> None:
-    """Type a line into a shell of the dev container, which is then killed, as VS Code does it."""
-    remote = json.loads(dev.project.read(".devcontainer/devcontainer.json"))["remoteEnv"]
-    options = [
-        word for name in ("HISTFILE", "PROMPT_COMMAND") for word in ("--env", f"{name}={remote[name]}")
-    ]
-    command = ["docker", "exec", "--interactive", "--user", "app", *options, dev.started["containerId"]]
-    command += ["bash", "-i"]
-    subprocess.run(command, input=f"{line}\nkill -9 $$\n", capture_output=True, text=True)
 
 
 def test_two_checkouts_are_open_at_once(user):

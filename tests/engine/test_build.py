@@ -155,15 +155,18 @@ def test_uid_1000_belongs_to_app_alone(docker, base, inspect):
     assert inspect("awk -F: '$3 == 1000 { print $1 }' /etc/passwd") == "app"
 
 
-def test_a_strict_umask_on_the_host_hides_nothing_from_other_uids(copy, docker):
+def test_a_strict_umask_on_the_host_hides_nothing_from_other_uids(base, bake, docker):
+    """Of the project: the packages come from the index, with modes of their own."""
+    copy = empty(bake(project="capy-copy"))
+    (copy.path / "script.py").write_text("import capy_copy; print('it runs', capy_copy.__file__)\n")
     copy.run("chmod", "-R", "go-rwx", ".")
 
     build(copy)
 
     for options in ({"envs": {"USER_ID": "1234"}}, {"user": "7777:0"}):
         output = docker.run(image_of("capy-copy"), ["script.py"], remove=True, **options)
-        assert "provider" in output
-    imported = ["-c", "import capy_test.edges, pathlib; print(len(pathlib.Path('script.py').read_text()))"]
+        assert "it runs /code/src/capy_copy/__init__.py" in output
+    imported = ["-c", "import capy_copy, pathlib; print(len(pathlib.Path('script.py').read_text()))"]
     assert int(docker.run(image_of("capy-copy"), imported, user="7777:7777", remove=True)) > 10
 
 

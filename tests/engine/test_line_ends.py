@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import subprocess
 
+import pytest
+
 from tests.conftest import BakedProject, generate
+from tests.support.light_project import SCRIPT, empty
 
 RUN = ["docker", "compose", "run", "--rm", "app"]
 
@@ -22,8 +25,13 @@ def test_git_leaves_the_line_ends_alone_on_windows(tmp_path):
     assert [name for name in files if "\r" in text_of(clone, name)] == []
 
 
-def test_a_checkout_that_was_converted_builds_and_runs(base, tmp_path):
-    project = commit(generate(tmp_path, project="capy-copy"))
+@pytest.mark.parametrize("packages", ["none", pytest.param("its own", marks=pytest.mark.nightly)])
+def test_a_checkout_that_was_converted_builds_and_runs(base, tmp_path, packages):
+    project = generate(tmp_path, project="capy-copy")
+    if packages == "none":
+        empty(project)
+        (project.path / "script.py").write_text(SCRIPT)
+    commit(project)
     for name in subprocess.run(
         ["git", "grep", "-Il", ""], cwd=project.path, capture_output=True, text=True, check=True
     ).stdout.splitlines():
@@ -32,13 +40,15 @@ def test_a_checkout_that_was_converted_builds_and_runs(base, tmp_path):
     (project.path / ".env").write_bytes(b"ACCELERATOR=cpu\r\nUSER_ID=\r\n")
     assert "\r\n" in project.read("docker/entrypoint.sh")
 
+    tests = "doctor" if packages == "none" else "pytest"
     done = {
         command: project.run("docker", "compose", *command.split())
-        for command in ("build", "run --rm app script.py", "run --rm app pytest", "run --rm app uv lock")
+        for command in ("build", "run --rm app script.py", f"run --rm app {tests}", "run --rm app uv lock")
     }
 
     assert {name: run.returncode for name, run in done.items()} == dict.fromkeys(done, 0), done
-    assert (project.path / "outputs/example-edges.png").stat().st_uid == project.path.stat().st_uid
+    made = "made" if packages == "none" else "outputs/example-edges.png"
+    assert (project.path / made).stat().st_uid == project.path.stat().st_uid
 
 
 def commit(project: BakedProject) -> BakedProject:

@@ -377,7 +377,9 @@ def test_a_file_that_cannot_be_used_is_named_and_not_quoted(
     assert not PASSWORDS["plain"].is_in(tried.log.encode())
 
 
+@pytest.mark.nightly
 def test_the_dev_image_has_no_password_of_the_old_argument(attempt, index, leaks):
+    """In `make test` the runtime image of that argument, above, and a dev image: test_build_secrets.py."""
     tried = attempt(index.url)
     in_a_build_argument(tried, index, PASSWORDS[NASTIEST])
     tried.arguments += ["--target", "dev"]
@@ -390,7 +392,10 @@ def test_the_dev_image_has_no_password_of_the_old_argument(attempt, index, leaks
     assert {place for place, where in found.items() if where} == {HISTORY}, found
 
 
-@pytest.mark.parametrize("trust", ["CA_BUNDLE", "PYPI_TRUSTED_HOST", "trusted-host in PIP_CONF", ""])
+IN_PIP_CONF = pytest.param("trusted-host in PIP_CONF", marks=pytest.mark.nightly)
+
+
+@pytest.mark.parametrize("trust", ["CA_BUNDLE", "PYPI_TRUSTED_HOST", IN_PIP_CONF, ""])
 def test_an_index_with_a_certificate_of_its_own(attempt, tmp_path, trust):
     password = PASSWORDS["special"]
     with package_index(tmp_path / "tls", {"in-house-package": "1.0"}, ACCOUNTS, tls=True) as index:

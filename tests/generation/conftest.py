@@ -61,14 +61,23 @@ def combinations() -> list[dict[str, str | bool]]:
 COMBINATIONS = combinations()
 
 
-def each_answer_once() -> list[dict[str, str | bool]]:
-    """Return a few combinations that have every answer to every question."""
-    missing = {(name, answer) for name, answers in CHOICES.items() for answer in answers}
+def few(size: int) -> list[dict[str, str | bool]]:
+    """Return a few combinations: any `size` answers that stand together somewhere do so in one of these."""
+
+    def groups(combination: dict[str, str | bool]) -> set[tuple]:
+        return set(itertools.combinations(combination.items(), size))
+
+    missing = set().union(*map(groups, COMBINATIONS))
     found = []
     while missing:
-        found.append(max(COMBINATIONS, key=lambda combination: len(missing & combination.items())))
-        missing -= found[-1].items()
+        found.append(max(COMBINATIONS, key=lambda combination: len(missing & groups(combination))))
+        missing -= groups(found[-1])
     return found
+
+
+EACH_ANSWER, EACH_PAIR = few(1), few(2)
+# For pytest.param: two answers at a time in `make test`, more in `make test-all`.
+MARKS = {True: (), False: pytest.mark.nightly}
 
 
 def sentence(answers: dict[str, str | bool]) -> str:
@@ -125,7 +134,10 @@ def projects(no_engine: None, tmp_path_factory: pytest.TempPathFactory) -> Proje
     return Projects(folder)
 
 
-@pytest.fixture(params=COMBINATIONS, ids=sentence)
+@pytest.fixture(
+    params=[pytest.param(answers, marks=MARKS[answers in EACH_PAIR]) for answers in COMBINATIONS],
+    ids=sentence,
+)
 def answers(request: pytest.FixtureRequest) -> dict[str, str | bool]:
     """Return each combination of answers in turn."""
     return request.param

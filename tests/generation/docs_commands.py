@@ -84,7 +84,8 @@ COMMANDS = {
     "sh docker/ray-token.sh": HERE + "test_scale_out.py::test_a_token_is_long_and_only_its_owner_may_read_it",
     "docker compose -f compose.ray.yaml *": ENGINE
     + "test_ray.py::test_workers_find_a_new_head_and_the_next_script_runs",
-    "docker compose -f compose.ray.local.yaml *": ENGINE + "test_ray.py::test_no_line_is_lost_with_a_worker",
+    "docker compose -f compose.ray.local.yaml *": ENGINE
+    + "test_ray.py::test_all_machines_of_a_cluster_read_a_part_of_the_pictures",
     "kubectl apply --kustomize *": HERE + "test_scale_out.py::test_kubernetes_knows_every_field",
     "docker save *": SLURM,
     "apptainer *": SLURM,

@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,9 +95,10 @@ class Detection:
 
 
 @pytest.fixture
-def detect(bake: Callable[..., BakedProject], tmp_path: Path) -> Callable[..., Detection]:
-    """detect(machine): run the script there, in a new project; `env` is the .env it finds."""
-    project = bake()
+def detect(projects: Mapping[str, BakedProject], tmp_path: Path) -> Callable[..., Detection]:
+    """detect(machine): run the script there, in a new copy of a project; `env` is the .env it finds."""
+    default = next(iter(projects.values()))
+    project = BakedProject(Path(shutil.copytree(default.path, tmp_path / "my-project")))
     (project.path / ".env").unlink()
     programs = tmp_path / "programs"
     programs.mkdir()

@@ -12,7 +12,7 @@ import yaml
 from packaging.licenses import canonicalize_license_expression
 
 from tests.conftest import TEMPLATE, BakedProject, run_cookiecutter
-from tests.generation.conftest import CHOICES, COMBINATIONS, contents, each_answer_once, sentence
+from tests.generation.conftest import CHOICES, COMBINATIONS, EACH_ANSWER, MARKS, contents, sentence
 from tests.generation.expected_files import expected_files
 
 SOURCE = TEMPLATE / "{{checked(cookiecutter.project)}}"
@@ -84,21 +84,25 @@ def test_every_structured_file_can_be_read(project):
     assert all(isinstance(content, dict) for content in data.values())
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        pytest.param(r"\r", id="a line end of Windows"),
-        pytest.param(r"\t", id="a tab"),
-        pytest.param(r"(?m) +$", id="a blank at the end of a line"),
-        pytest.param(r"\A\n", id="an empty first line"),
-        pytest.param(r"\n\n\Z", id="an empty last line"),
-        pytest.param(r"[^\n]\Z", id="no newline at the end"),
-    ],
-)
-def test_no_text_has(project, fault):
-    untidy = [name for name, text in texts(project).items() if re.search(fault, text)]
+FAULTS = {
+    "a line end of Windows": r"\r",
+    "a tab": r"\t",
+    "a blank at the end of a line": r"(?m) +$",
+    "an empty first line": r"\A\n",
+    "an empty last line": r"\n\n\Z",
+    "no newline at the end": r"[^\n]\Z",
+}
 
-    assert untidy == []
+
+def test_every_text_is_tidy(project):
+    untidy = {
+        (name, fault)
+        for name, text in texts(project).items()
+        for fault, pattern in FAULTS.items()
+        if re.search(pattern, text)
+    }
+
+    assert untidy == set()
 
 
 def test_only_python_has_two_empty_lines_in_a_row(project):
@@ -184,15 +188,9 @@ def test_the_name_stands_wherever_a_name_is_needed(bake):
     assert not re.search("my[-_]project", "".join(texts(project).values()))
 
 
-A_FEW = each_answer_once()
-
-
 @pytest.mark.parametrize(
     "answers",
-    [
-        pytest.param(answers, marks=() if answers in A_FEW else pytest.mark.nightly)
-        for answers in COMBINATIONS
-    ],
+    [pytest.param(answers, marks=MARKS[answers in EACH_ANSWER]) for answers in COMBINATIONS],
     ids=sentence,
 )
 def test_the_same_answers_give_the_same_files_anywhere(project, answers, tmp_path):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import TEMPLATE
-from tests.generation.conftest import COMBINATIONS, sentence
+from tests.generation.conftest import COMBINATIONS, EACH_PAIR, MARKS, sentence
 
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 JAPANESE = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
@@ -30,7 +30,10 @@ def pairs() -> list[dict[str, str | bool]]:
     return [answers for answers in both if {**answers, "readme_language": "en"} in COMBINATIONS]
 
 
-@pytest.fixture(params=[*pairs(), None], ids=lambda answers: sentence(answers) if answers else "the template")
+@pytest.fixture(
+    params=[*(pytest.param(answers, marks=MARKS[answers in EACH_PAIR]) for answers in pairs()), None],
+    ids=lambda answers: sentence(answers) if answers else "the template",
+)
 def both(request: pytest.FixtureRequest, projects) -> list[tuple[str, str]]:
     """The README, and each page, in English and in Japanese."""
     if request.param is None:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import TEMPLATE, BakedProject, generate
+from tests.generation.conftest import COMBINATIONS, EACH_PAIR, sentence
 
 PROGRAMS = Path(sysconfig.get_path("scripts"))
 SCHEMA = [sys.executable, "-m", "check_jsonschema"]
@@ -138,8 +139,15 @@ def spoilt(projects, tmp_path: Path):
     return spoil
 
 
-def test_every_project_passes(linter, projects):
-    done = linter.run(*projects.values())
+@pytest.mark.parametrize(
+    "which",
+    [
+        pytest.param(EACH_PAIR, id="two answers at a time"),
+        pytest.param(COMBINATIONS, id="all", marks=pytest.mark.nightly),
+    ],
+)
+def test_every_project_passes(linter, projects, which):
+    done = linter.run(*(projects[sentence(answers)] for answers in which))
 
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -57,8 +58,11 @@ PATH = {"PATH": f"/opt/venv/bin:{os.environ['PATH']}"}
         ("", [""]),
     ],
 )
-def test_uv_keeps_what_the_accelerator_chose(bake, tmp_path, typed, called):
-    assert Uv(bake(), tmp_path).calls(typed) == called
+def test_uv_keeps_what_the_accelerator_chose(projects, tmp_path, typed, called):
+    default = next(iter(projects.values())).path
+    project = BakedProject(Path(shutil.copytree(default, tmp_path / default.name)))
+
+    assert Uv(project, tmp_path).calls(typed) == called
 
 
 def test_in_the_runtime_image_there_is_no_group_to_keep(bake, tmp_path):

@@ -28,11 +28,13 @@ def empty(project: BakedProject) -> BakedProject:
     before, found, rest = text.partition("dependencies = [")
     after = rest.partition("\n]")[2]
     text = f"{before}dependencies = {json.dumps(private)}{after}"
-    text = re.sub(r"^(nvidia|cpu|test) = \[.*\]$", r"\1 = []", text, flags=re.MULTILINE)
+    # in one line, or in several
+    text = re.sub(r"(?m)^(nvidia|cpu|test) = \[(.*\]|\n(?:  .*\n)*\])$", r"\1 = []", text)
     text = re.sub(r'(?m)^torch(vision)? = \[\{ index = "pytorch-cpu".*\n', "", text)
     text = re.sub(r'(?m)^(dev = \[\n  \{ include-group = "test" \},\n)(.*\n)*?\]$', r"\1]", text)
     assert found
     path.write_text(text)
+    assert {package.name for package in project.requirements()} == {*private, "uv_build"}
     facts = project.path / "docker/environment.json"
     facts.write_text(json.dumps({**json.loads(facts.read_text()), "frameworks": {}, "packages": []}))
     (project.path / "compose.override.yaml").write_text(ON_THE_HOST)

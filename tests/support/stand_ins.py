@@ -33,8 +33,13 @@ STAND_IN_VERSION, STAND_IN_VISION = "2.13.0", "0.28.0"
 ARM_VERSION, ARM_VISION = "2.10.0", "0.25.0"
 # The same address in every run and worker: it is in uv.lock, so another one would cause another build.
 ADDRESS = ("127.84.111.99", 8084)
-# Compose settings to reach a server on this machine's loopback.
-ON_THE_HOST = "services: {app: {network_mode: host, build: {network: host}}}\n"
+# PyTorch's threads wait for each other by spinning, which costs most where another worker has a core.
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
+# What compose needs to build and to run beside a server on this machine's loopback.
+ON_THE_HOST = """services:
+  app: {network_mode: host, build: {network: host}}
+  deploy: {build: {network: host}}
+"""
 NGC_STAND_IN, CUDA_STAND_IN = f"capy-env-ngc-stand-in{CHECKOUT}", f"capy-env-cuda-stand-in{CHECKOUT}"
 CUDNN_PARTS = ("graph", "ops", "cnn", "adv", "heuristic", "engines_precompiled", "engines_runtime_compiled")
 CUDA_LIBRARIES = [
@@ -52,7 +57,10 @@ class PyTorch:
     vision: str = ""
 
     def use_in(self, project: BakedProject) -> None:
-        """Set this index in the project, and pin its versions."""
+        """Point the index of the project, by its name, at this one, and pin what it has; use one thread."""
+        own = project.path / "compose.project.yaml"
+        threads = "".join(f"      {name}: {value}\n" for name, value in ONE_THREAD.items())
+        own.write_text(own.read_text().replace("    environment:\n", f"    environment:\n{threads}"))
         if not self.version:
             return
         path = project.path / "pyproject.toml"
