@@ -18,7 +18,7 @@ from pathlib import Path
 from benchmarks.measuring import NotMeasured, Rounds
 from benchmarks.results import COMPUTED, OTHER, PRODUCT, Row
 from benchmarks.subjects import TEMPLATE, Subjects
-from capy_template.matrix import load, source_of_cuda, unserved
+from capy_template.matrix import load, source_of_cuda, unavailable
 from compatibility.adding import Project, best_file, run_uv
 from compatibility.facts import Line
 from compatibility.index import CannotAsk, users_index
@@ -92,7 +92,7 @@ def downloads() -> Iterator[Download]:
             runtime = UBUNTU + sum(size for part, size in image.items() if RUNTIME.fullmatch(part))
             bases = {"image": runtime, "wheels": UBUNTU, "ngc": NGC}
             for environment in matrix["environments"]:
-                if unserved(matrix, environment, line.name):
+                if unavailable(matrix, environment, line.name):
                     continue
                 folder = Path(name) / f"{environment}-{line.name}"
                 wheels = of_project(Project.make(line, environment, folder))

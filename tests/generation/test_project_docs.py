@@ -14,7 +14,7 @@ from cookiecutter.utils import create_env_with_context
 from jinja2 import FileSystemLoader
 
 from tests.conftest import TEMPLATE, BakedProject, generate
-from tests.generation.conftest import CHOICES, FORBIDDEN, each_answer_once, sentence
+from tests.generation.conftest import CHOICES, EACH_ANSWER, FORBIDDEN, sentence
 from tests.generation.docs_commands import COMMANDS as SHARED
 from tests.generation.project_commands import ALL, COMMANDS
 from tests.generation.test_docs import is_listed
@@ -55,9 +55,7 @@ def everything(language: str) -> dict[str, str | bool]:
 @pytest.fixture(scope="module")
 def made(no_engine, tmp_path_factory) -> dict[str, BakedProject]:
     """Projects that have every answer, in each language, and the ones with everything, by their answers."""
-    few = [
-        {**answers, "readme_language": language} for answers in each_answer_once() for language in LANGUAGES
-    ]
+    few = [{**answers, "readme_language": language} for answers in EACH_ANSWER for language in LANGUAGES]
     few += [{**CHOICES_OF_RAY, "readme_language": language} for language in LANGUAGES]
     wanted = {sentence(answers): answers for answers in [*few, *map(everything, LANGUAGES)]}
     return {name: generate(tmp_path_factory.mktemp("docs"), **answers) for name, answers in wanted.items()}

@@ -234,7 +234,7 @@ def broken(machine: Machine, report: Report) -> None:
         report.table("doctor, inference, without NVIDIA's libraries", said)
         on_gpu = bool(ON_GPU[name].search(done.stdout))  # if the machine itself has CUDA
         computes, complete = (found[check]["status"] == "ok" for check in ("onnxruntime", "libraries"))
-        if not on_gpu == computes == complete or (not on_gpu and "CUDA" not in done.stderr):
+        if on_gpu != computes or complete or (not on_gpu and "CUDA" not in done.stderr):
             report.disagree(f"without libraries: script.py on the GPU: {on_gpu}; the doctor: {said}")
 
 
