@@ -117,7 +117,8 @@ def pip_beside_cuda(wheels: dict[str, int]) -> int:
 
 def large() -> re.Pattern[str]:
     """Return the names of the packages in the layer of their own, as docker/sync.sh has them."""
-    return re.compile(re.search(r"^large='(.+)'$", SYNC.read_text(), re.MULTILINE)[1])
+    parts = re.findall(r"""^large=['"](?:\$large\|)?(.+)['"]$""", SYNC.read_text(), re.MULTILINE)
+    return re.compile("|".join(parts))
 
 
 def of_project(project: Project) -> dict[str, int]:

@@ -63,6 +63,7 @@ def address(template: str) -> str:
     """Return a URL that works on other machines, without account and password; empty where there is none."""
     url = expand_abbreviations(template, BUILTIN_ABBREVIATIONS).removeprefix("git+")
     url = re.sub(r"^(https?://)[^/]*@", r"\1", url)
+    url = re.sub(r"^(ssh://[^/@:]*):[^/]*@", r"\1@", url)
     return url if ADDRESS.fullmatch(url) and not url.lower().endswith(".zip") else ""
 
 

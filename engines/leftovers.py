@@ -5,6 +5,8 @@ is free belongs to nobody.
 """
 
 import fcntl
+import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,14 +41,20 @@ def remove_leftovers() -> None:
     """Remove the folders of killed runs, and end what still runs there. The caller holds the lock."""
     for parent in (cache(), OPEN):
         for folder in parent.glob(f"{PREFIX}*"):
-            if not in_use(folder / "lock"):
+            if is_own(folder) and not in_use(folder / "lock"):
                 clear(folder)
+
+
+def is_own(folder: Path) -> bool:
+    """Return whether a folder is one of this user's: in /var/tmp everybody can make some of the same name."""
+    state = folder.lstat()
+    return stat.S_ISDIR(state.st_mode) and state.st_uid == os.getuid()
 
 
 def in_use(file: Path) -> bool:
     """Return whether a process holds a lock on a file."""
     try:
-        with file.open("w") as lock:
+        with os.fdopen(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return True

@@ -127,9 +127,9 @@ def workshop() -> Iterator[Path]:
 
 def clear(folder: Path) -> None:
     """Remove a folder, and first processes and mounts in it, which a killed mmdebstrap leaves."""
-    begin = str(folder)
+    begin = f"{folder}/"
     kill_with_descendants(
-        [pid for pid, words in command_lines() if any(word.startswith(begin) for word in words)]
+        [pid for pid, words in command_lines() if any(f"{word}/".startswith(begin) for word in words)]
     )
     unmount(folder)
     shutil.rmtree(folder, ignore_errors=True)

@@ -76,6 +76,24 @@ def test_the_commands_of_the_readme_ship_it(project, image, deployed):
     assert {(file.st_uid, file.st_gid) for file in made} == {(1234, 5678)}
 
 
+def test_it_has_the_code_and_no_file_of_docker_editors_and_tests(docker, deployed):
+    found = docker.run(deployed, ["-c", "ls -A /code"], entrypoint="sh", **AS_ITSELF).split()
+
+    assert {"script.py", "src", "models", "pyproject.toml", "uv.lock"} <= set(found)
+    assert [name for name in found if name.startswith((".", "compose", "docker", "docs", "tests"))] == []
+
+
+@pytest.mark.nightly
+def test_an_image_for_a_gpu_is_built_without_one(docker, built):
+    done = built.run("docker", "compose", "build", "deploy", ACCELERATOR="nvidia")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    command = ["-c", "import onnxruntime; print(onnxruntime.get_available_providers())"]
+    assert "CUDAExecutionProvider" in docker.run(
+        f"{image_of('capy-test', 'nvidia')}-deploy", command, **AS_ITSELF
+    )
+
+
 def test_its_user_can_change_neither_packages_nor_code(docker, deployed):
     script = "find / -xdev -path /proc -prune -o ! -type l -writable -print 2>/dev/null || true"
     found = docker.run(deployed, ["-c", script], entrypoint="sh", remove=True, networks=["none"])
@@ -90,12 +108,13 @@ def test_the_doctor_is_content_with_it(docker, deployed):
     assert "ok       imports" in said
 
 
-def test_the_large_packages_are_the_same_layer_as_in_the_runtime_image(docker, deployed, built):
+def test_the_large_packages_are_the_same_layer_as_in_the_runtime_image(docker, deployed, built, base):
     layers = {name: docker.image.inspect(name).root_fs.layers for name in (deployed, image_of("capy-test"))}
     (deploy, runtime) = layers.values()
     common = [mine for mine, other in zip(deploy, runtime, strict=False) if mine == other]
 
-    assert len(common) >= 5  # base, its three steps, large
+    before = docker.image.inspect(base.name).root_fs.layers
+    assert len(common) >= len(before) + 5  # three steps, WORKDIR (an empty layer), large
 
 
 def test_no_large_file_is_in_two_layers(docker, deployed, tmp_path):

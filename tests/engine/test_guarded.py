@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import socket
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -85,6 +86,37 @@ def test_no_secret_of_the_project_and_no_capability_is_there(victim):
     assert "CapEff:\t0000000000000000" in guarded
     assert "NoNewPrivs:\t1" in guarded
     assert run(victim, NORMAL, read).count(PASSWORD) >= len(SECRETS)
+
+
+def test_no_layer_with_packages_is_one_of_a_normal_build(victim, docker):
+    run(victim, GUARDED, "print()")
+    images = [
+        victim.run(*compose, "config", "--images", "app").stdout.strip()
+        for compose in (GUARDED[:4], NORMAL[:2])
+    ]
+    guarded, normal = (layers(docker, image) for image in images)
+
+    assert guarded[0] == normal[0]  # the base image
+    assert not {layer for step, layer in guarded if "sync-environment" in step} & {
+        layer for step, layer in normal if "sync-environment" in step
+    }
+    assert any("sync-environment --packages" in step for step, _ in normal)
+
+
+def layers(docker, image: str) -> list[tuple[str, str]]:
+    """Return the layers of an image: the step of the Dockerfile, and the digest."""
+    command = [
+        "docker",
+        "history",
+        "--no-trunc",
+        "--human=false",
+        "--format",
+        "{{.Size}}\t{{.CreatedBy}}",
+        image,
+    ]
+    done = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    steps = [line.partition("\t")[2] for line in reversed(done) if not line.startswith("0\t")]
+    return list(zip(steps, docker.image.inspect(image).root_fs.layers, strict=False))
 
 
 def test_there_is_no_network_unless_it_is_asked_for(victim, listener):

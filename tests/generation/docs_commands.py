@@ -55,6 +55,8 @@ COMMANDS = {
     + "test_image_contents.py::test_the_commands_of_the_security_page",
     "BUILDX_METADATA_PROVENANCE=max docker buildx bake *": ENGINE
     + "test_image_contents.py::test_the_commands_of_the_security_page",
+    "ACCELERATOR=nvidia docker compose build deploy": ENGINE
+    + "test_deploy.py::test_an_image_for_a_gpu_is_built_without_one",
     "docker compose build deploy": ENGINE + "test_deploy.py::test_it_starts_by_itself_on_a_read_only_system",
     "docker run --rm --read-only --gpus all *": ENGINE + "test_deploy.py::test_it_writes_as_any_user",
     '-v "$PWD/outputs":/code/outputs *': ENGINE + "test_deploy.py::test_it_writes_as_any_user",

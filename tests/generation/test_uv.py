@@ -44,6 +44,8 @@ PATH = {"PATH": f"/opt/venv/bin:{os.environ['PATH']}"}
             "--cache-dir c remove x",
             ["--cache-dir c remove x, not synced", "--cache-dir c sync --extra cpu --group dev"],
         ),
+        ("export --format cyclonedx1.5", ["export --format cyclonedx1.5 --extra cpu"]),
+        ("export --all-extras", ["export --all-extras"]),
         ("run pytest", ["run pytest, not synced"]),
         ("--quiet run sync", ["--quiet run sync, not synced"]),
         # its option, and not uv's
@@ -67,6 +69,15 @@ def test_uv_keeps_what_the_accelerator_chose(projects, tmp_path, typed, called):
 
 def test_in_the_runtime_image_there_is_no_group_to_keep(bake, tmp_path):
     assert Uv(bake(), tmp_path, group="").calls("sync") == ["sync --extra cpu"]
+
+
+@pytest.mark.parametrize(("group", "says"), [("", True), ("dev", False)])
+def test_an_added_package_needs_a_build_outside_of_the_dev_container(bake, tmp_path, group, says):
+    uv = Uv(bake(), tmp_path, group=group)
+
+    uv.calls("add x")
+
+    assert ("docker compose build" in uv.stderr) == says
 
 
 @pytest.mark.parametrize("fails", ["add", "remove", "sync"])

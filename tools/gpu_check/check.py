@@ -36,7 +36,7 @@ def main() -> int:
 
     begin = time.monotonic()
     report = Report()
-    work = chosen.work or Path(tempfile.mkdtemp(prefix="gpu-check-"))
+    work = chosen.work / "gpu-check" if chosen.work else Path(tempfile.mkdtemp(prefix="gpu-check-"))
     try:
         machine = prepare(here, work, chosen.pieces, report)
         machine.deadline = begin + chosen.seconds

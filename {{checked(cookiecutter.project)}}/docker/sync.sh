@@ -38,11 +38,20 @@ case ${1:-} in
         lock
         mkdir /opt/large
         : > /opt/large/pylock.toml
-        for name in $(export_packages --no-hashes | sed -En "s/^($large)==.*/\1/p"); do
+        if grep -q '^default-groups = .*"ray"' pyproject.toml; then large="$large|ray|pyarrow"; set -- --group ray "$@"; fi
+        names=$(export_packages --no-hashes "$@") || exit
+        # packages of no-binary-package are built in a later step, which has pyproject.toml
+        built=$(tr '\n_.A-Z' ' \-\-a-z' < pyproject.toml | sed -n 's/.*no-binary-package *= *\[\([^]]*\)\].*/\1/p')
+        ! grep -q '^no-binary *= *true' pyproject.toml || exit 0
+        some=''
+        for name in $(echo "$names" | sed -En "s/^($large)==.*/\1/p" | sort -u); do
+            case $built in *[\"\']"$name"[\"\']*) continue ;; esac
             # private packages are fetched already
-            grep -qxF "$name" /opt/fetched/names 2>/dev/null || set -- "$@" --only-emit-package "$name"
+            ! grep -qxF "$name" /opt/fetched/names 2>/dev/null || continue
+            some=yes
+            set -- "$@" --only-emit-package "$name"
         done
-        if [ $# -gt 0 ]; then export_packages --format pylock.toml "$@" > /opt/large/pylock.toml; fi
+        if [ "$some" ]; then export_packages --format pylock.toml "$@" > /opt/large/pylock.toml; fi
         exit
         ;;
     --large)

@@ -60,6 +60,10 @@ def main(words: list[str]) -> int:
         return uv(words)
     if command[0] in ("add", "remove") and not given(words, *NOT_SYNCED):
         failed = change(words, command[0], options)
+        if not failed and not os.environ.get("SYNC_GROUP"):  # the dev container keeps its packages
+            say("this container has the change; for the next ones: docker compose build")
+    elif command[0] == "export" and not given(words, *CHOSEN):
+        return uv([*words, *extra()])
     elif command[0] == "sync" and not given(words, *CHOSEN):
         failed = uv([*words, *accelerator({{ 'words' if stack.cuda_from == 'ngc' }})])
     else:
@@ -158,8 +162,7 @@ def restore(before: dict[Path, bytes | None]) -> None:
 def accelerator({{ 'words: list[str]' if stack.cuda_from == 'ngc' }}) -> list[str]:
     """Return the options of `uv sync` that select this environment{{ ', without those in words' if stack.cuda_from == 'ngc' }}."""
     group = os.environ.get("SYNC_GROUP")
-    options = ["--extra", os.environ.get("ACCELERATOR") or "nvidia"]
-    options += ["--group", group] if group else []
+    options = [*extra(), *(["--group", group] if group else [])]
 {% if stack.cuda_from == 'ngc' %}
     # Keep the packages of NVIDIA's image. Inexact: uv removes packages that it must not install.
     names = {distribution.metadata["Name"] for distribution in distributions()} - {None}
@@ -169,6 +172,11 @@ def accelerator({{ 'words: list[str]' if stack.cuda_from == 'ngc' }}) -> list[st
     options += [f"--no-install-package={name}" for name in sorted(names)]
 {% endif %}
     return options
+
+
+def extra() -> list[str]:
+    """Return the option of uv that selects the packages of ACCELERATOR."""
+    return ["--extra", os.environ.get("ACCELERATOR") or "nvidia"]
 
 
 def look() -> int:
