@@ -62,7 +62,7 @@ def main(words: list[str]) -> int:
         failed = change(words, command[0], options)
         if not failed and not os.environ.get("SYNC_GROUP"):  # the dev container keeps its packages
             say("this container has the change; for the next ones: docker compose build")
-    elif command[0] == "export" and not given(words, *CHOSEN):
+    elif command[0] == "export" and not given(words, *CHOSEN, "--project", "--directory"):
         return uv([*words, *extra()])
     elif command[0] == "sync" and not given(words, *CHOSEN):
         failed = uv([*words, *accelerator({{ 'words' if stack.cuda_from == 'ngc' }})])
