@@ -194,7 +194,7 @@ def project(base, pytorch, tmp_path_factory) -> Iterator[BakedProject]:
     lock(project)  # the same packages as in the dev container's tests: one build
     (project.path / ".env").write_text("ACCELERATOR=cpu\n")
     done = project.run("docker", "compose", "build", "app", "deploy")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     # what the build needed; the cluster has a network of its own
     (project.path / "compose.override.yaml").unlink(missing_ok=True)
     assert project.run("sh", "docker/ray-token.sh").returncode == 0

@@ -151,7 +151,7 @@ def write_wheel(
     record = "".join(f"{path},,\n" for path in [*files, f"{info}/RECORD"])
     with zipfile.ZipFile(folder / f"{module}-{version}-py3-none-any.whl", "w") as wheel:
         for path, text in {**files, f"{info}/RECORD": record}.items():
-            wheel.writestr(path, text)
+            wheel.writestr(zipfile.ZipInfo(path), text)  # without the time: uv.lock has the wheel's hash
 
 
 def htpasswd(folder: Path, accounts: Mapping[str, str]) -> Path:
