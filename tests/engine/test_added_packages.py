@@ -61,7 +61,7 @@ def test_the_guide_s_own_package_is_added_and_built_and_starts_as_anybody(day_tw
 
     assert added.returncode == 0, added.stderr
     assert "the packages are compatible" in added.stderr
-    assert "capybara-docsaid 0.12.0 asks for" in added.stderr
+    assert "capybara-docsaid 0.12.0 requires" in added.stderr
     assert "add libturbojpeg0 to docker/apt-packages.txt" in added.stderr
 
     packages = day_two.path / "docker/apt-packages.txt"

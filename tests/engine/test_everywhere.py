@@ -19,8 +19,8 @@ OWN = """\
 """
 SHELL = ("docker", "compose", "run", "--rm", "-T", "app")
 SERVICES = {
-    "compose.yaml": ["app", "jupyter", "tensorboard"],
-    "compose.yaml .devcontainer/compose.yaml": ["app", "jupyter", "tensorboard"],
+    "compose.yaml": ["app", "deploy", "jupyter", "tensorboard"],
+    "compose.yaml .devcontainer/compose.yaml": ["app", "deploy", "jupyter", "tensorboard"],
     "compose.ray.yaml": ["ray", "ray-head", "ray-worker"],
     "compose.ray.local.yaml": ["ray", "ray-head", "ray-worker"],
 }
