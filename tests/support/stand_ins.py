@@ -32,7 +32,7 @@ STAND_IN_VERSION, STAND_IN_VISION = "2.13.0", "0.28.0"
 # The last PyTorch on PyPI for the CPU on Arm.
 ARM_VERSION, ARM_VISION = "2.10.0", "0.25.0"
 # The same address in every run and worker: it is in uv.lock, so another one would cause another build.
-ADDRESS = ("127.84.111.99", 8084)
+ADDRESS = ("127.84.111.99", 8085)
 # PyTorch's threads wait for each other by spinning, which costs most where another worker has a core.
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 # What compose needs to build and to run beside a server on this machine's loopback.
