@@ -134,7 +134,7 @@ def test_ldconfig_lets_no_library_of_a_job_into_a_program_of_root(light_image, b
     dockerfile = bake(environment="full").read("docker/Dockerfile")
     [links] = set(re.findall(r"find /opt/venv -path '\*/nvidia/.* {} \+", dockerfile))
     [variable] = set(re.findall(r"^ENV LD_LIBRARY_PATH=.*", dockerfile, re.M))
-    step = f"RUN mkdir /usr/local/lib/nvidia && {links}\n{variable}"
+    step = f"RUN mkdir -p /usr/local/lib/nvidia && {links}\n{variable}"
     folder = "/opt/venv/lib/nvidia/cublas/lib"
     install = f"RUN mkdir -p {folder} && umask 0 && touch {folder}/libcublas.so.13 && chmod a+w {folder}"
     image = build_image(f"FROM {light_image}\n{install}\n{step}\n", f"capy-env-links{CHECKOUT}")
