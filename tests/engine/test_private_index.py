@@ -202,7 +202,6 @@ def test_a_build_has_the_package_and_the_password_is_nowhere(attempt, index, lea
     assert tried.code == 0, tried.log
     version = output("docker", "run", "--rm", "--entrypoint", "/opt/venv/bin/python", IMAGE, "-c", WHICH)
     assert version.decode().strip() == "1.0"
-    assert len(tried.builds) == 1
     found = places(tried.project, IMAGE, tried.log, tried.builds, password, tried.own)
     found["replay file"] = list(in_folder(tried.project.path.parent / "replay", password))
     if not tried.arguments:
