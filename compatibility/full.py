@@ -154,12 +154,13 @@ def architectures(line: str, environment: Path, folder: Path, say: Callable[[str
     problems = []
     for framework, read in {"onnxruntime": onnxruntime_architectures, "torch": torch_architectures}.items():
         try:
-            found, expected = set(read(environment, folder)), set(fact(line, f"{framework}_architectures"))
+            found = set(read(environment, folder))
         except subprocess.CalledProcessError as error:
             reason = (error.stderr.strip().splitlines() or ["no reason given"])[-1]
             print(f"{framework}_architectures: NOT CHECKED, they cannot be read: {reason}")
             continue
         print(f"{framework} has code for {', '.join(sorted(found, key=in_order))}")
+        expected = set(fact(line, f"{framework}_architectures")[platform.machine()])
         if found != expected:
             more, less = (sorted(names, key=in_order) for names in (found - expected, expected - found))
             wrong = [f"has also {', '.join(more)}"] * bool(more) + [f"lacks {', '.join(less)}"] * bool(less)
@@ -201,8 +202,8 @@ def in_order(architecture: str) -> tuple[float, str]:
     return float(re.match(r"[\d.]+", architecture)[0]), architecture
 
 
-def fact(line: str, name: str) -> str | list[str]:
-    """Return a fact of a line."""
+def fact(line: str, name: str) -> str | dict[str, list[str]]:
+    """Return a fact of a line; that of a package for a GPU has a value for each processor."""
     return load()["lines"][line][name]["value"]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from capy_template.matrix import load
+from capy_template.matrix import FRAMEWORKS, load
 from compatibility import check, full
 from compatibility.facts import TOGETHER
 from compatibility.index import CannotAsk, Index, pip_settings, users_index
@@ -423,6 +423,26 @@ def test_architectures_are_read_as_the_matrix_writes_them():
     found = full.architectures_in("sm_75 sm_100 compute_120\nELF file 1: x.5.sm_90a.cubin")
 
     assert found == ["7.5", "10.0", "12.0+PTX", "9.0a"]
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_package_that_has_other_gpu_code_than_the_matrix_is_found(framework, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(full.platform, "machine", lambda: "x86_64")
+    found = {}
+    for line, facts in load()["lines"].items():
+        listed = {name: facts[f"{name}_architectures"]["value"]["x86_64"] for name in FRAMEWORKS}
+        for change in ([], ["99.0a"]):
+            for name in FRAMEWORKS:
+                these = [*listed[name][len(change) :], *change] if name == framework else listed[name]
+                monkeypatch.setattr(full, f"{name}_architectures", lambda *_, these=these: these)
+            found[line, bool(change)] = full.architectures(line, tmp_path, tmp_path, print)
+
+    for line, facts in load()["lines"].items():
+        lost = facts[f"{framework}_architectures"]["value"]["x86_64"][0]
+        assert found[line, False] == []
+        assert found[line, True] == [
+            f"{framework}_architectures: the package has also 99.0a, and lacks {lost}"
+        ]
 
 
 def test_the_full_variant_names_what_the_doctor_found(bake):
