@@ -87,12 +87,12 @@ check-compatibility: $(installed)  ## check the matrix against the package index
 	@$(venv) -m compatibility.check $(if $(FULL),--full '$(FULL)')
 
 .PHONY: gpu-check-pack
-gpu-check-pack: $(installed)  ## make .gpu-check/, which gpu-check needs on the machine with a GPU
-	@$(venv) -m tools.gpu_check.pack .gpu-check
+gpu-check-pack: $(installed)  ## make .gpu-check/, which gpu-check needs on the machine with a GPU (ARGS=--all: with PyTorch)
+	@$(venv) -m tools.gpu_check.pack .gpu-check $(ARGS)
 
 # The machine with the GPU may have no network, so this target makes no .venv.
 .PHONY: gpu-check
-gpu-check:  ## on a machine with an NVIDIA GPU and PyTorch: compare the doctor's report with the GPU (PYTHON=…)
+gpu-check:  ## on a machine with an NVIDIA GPU: compare the doctor's report with the GPU (PYTHON=…)
 	@[ -e .gpu-check ] || { echo 'make: .gpu-check is missing: run `make gpu-check-pack` on a machine with a package' \
 		'index, then copy that folder here' >&2; exit 1; }
 	@$(PYTHON) .gpu-check/gpu_check/check.py $(ARGS)

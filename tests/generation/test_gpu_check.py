@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import venv
+import zipfile
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -19,6 +20,7 @@ from tools.gpu_check.pack import split
 FOLDER = TEMPLATE / "tools/gpu_check"
 OK = {"status": "ok", "found": "a convolution and a matrix product are right"}
 PROBLEM = {"status": "problem", "found": "CUDA cannot be used"}
+THIS = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 @pytest.fixture
@@ -26,7 +28,7 @@ def check(monkeypatch) -> SimpleNamespace:
     """The modules that run beside the GPU, as they find each other there."""
     monkeypatch.syspath_prepend(FOLDER)
     modules: dict[str, ModuleType] = {}
-    for name in ("environment", "report", "steps"):
+    for name in ("environment", "report", "steps", "check"):
         monkeypatch.delitem(sys.modules, name, raising=False)
         modules[name] = importlib.import_module(name)
     yield SimpleNamespace(**modules)
@@ -34,24 +36,51 @@ def check(monkeypatch) -> SimpleNamespace:
         sys.modules.pop(name, None)
 
 
+def wheel(folder: Path, name: str, data: bytes) -> Path:
+    """A wheel, as far as the carrying goes."""
+    path = folder / f"{name}-1.0-py3-none-any.whl"
+    path.write_bytes(data)
+    return path
+
+
 @pytest.fixture
 def pieces(tmp_path) -> Path:
-    """A wheel in three pieces."""
-    wheel = tmp_path / "package-1.0-py3-none-any.whl"
-    wheel.write_bytes(bytes(range(250)))
-    split(wheel, tmp_path / "pieces", size=100)
+    """Two wheels in three pieces, the second one with a part of both."""
+    wheels = [wheel(tmp_path, "one", bytes(range(150))), wheel(tmp_path, "two", bytes(range(100)))]
+    split(wheels, tmp_path / "pieces", size=100, python=THIS)
     return tmp_path / "pieces"
 
 
 def test_the_pieces_are_put_together_again(check, pieces, tmp_path):
-    wheel = check.environment.put_together(pieces, tmp_path / "there")
+    wheels = check.environment.put_together(pieces, tmp_path / "there")
 
     assert {path.name: path.stat().st_size for path in pieces.glob("piece-*")} == {
         "piece-0": 100,
         "piece-1": 100,
         "piece-2": 50,
     }
-    assert (wheel.name, wheel.read_bytes()) == ("package-1.0-py3-none-any.whl", bytes(range(250)))
+    assert [(path.name, path.read_bytes()) for path in wheels] == [
+        ("one-1.0-py3-none-any.whl", bytes(range(150))),
+        ("two-1.0-py3-none-any.whl", bytes(range(100))),
+    ]
+
+
+@pytest.mark.parametrize("sizes", [[], [0], [100], [100, 100], [300, 1], [1, 1, 1], [99, 0, 2]], ids=str)
+def test_wheels_of_any_size_are_put_together_again(check, tmp_path, sizes):
+    wheels = [wheel(tmp_path, f"w{number}", bytes([number]) * size) for number, size in enumerate(sizes)]
+    split(wheels, tmp_path / "pieces", size=100, python=THIS)
+
+    there = check.environment.put_together(tmp_path / "pieces", tmp_path / "there")
+
+    assert [path.read_bytes() for path in there] == [path.read_bytes() for path in wheels]
+    assert len(list((tmp_path / "pieces").glob("piece-*"))) == -(-sum(sizes) // 100)
+
+
+def test_pieces_for_another_python_are_refused(check, tmp_path):
+    split([wheel(tmp_path, "one", b"1")], tmp_path / "pieces", python="3.1")
+
+    with pytest.raises(check.environment.CannotCheck, match=r"are for Python 3\.1; this is 3\.\d+: PYTHON=…"):
+        check.environment.put_together(tmp_path / "pieces", tmp_path / "there")
 
 
 def test_a_missing_piece_is_named(check, pieces, tmp_path):
@@ -64,7 +93,7 @@ def test_a_missing_piece_is_named(check, pieces, tmp_path):
 def test_a_piece_of_another_wheel_is_refused(check, pieces, tmp_path):
     (pieces / "piece-1").write_bytes(b"x" * 100)
 
-    with pytest.raises(check.environment.CannotCheck, match="do not make package-1"):
+    with pytest.raises(check.environment.CannotCheck, match="do not make one-1"):
         check.environment.put_together(pieces, tmp_path / "there")
 
 
@@ -182,6 +211,50 @@ def test_the_environment_leaves_the_machine_s_own_python_as_it_is(check, tmp_pat
     own = next((tmp_path / "made").glob("lib/python3*/site-packages"))
     assert sorted(path.name for path in own.iterdir()) == ["other"]
     assert sorted(path.name for path in packages.iterdir()) == ["onnxruntime", "other"]
+
+
+def test_where_pytorch_is_carried_the_machine_s_packages_are_not_used(check, tmp_path, monkeypatch):
+    theirs = tmp_path / "theirs"
+    (theirs / "torch").mkdir(parents=True)
+    monkeypatch.setattr(check.environment.site, "getsitepackages", lambda: [str(theirs)])
+    wheels = []
+    for name, file in {"torch": "torch/__init__.py", "triton": "triton/lib/large.a"}.items():
+        wheels.append(tmp_path / f"{name}-1.0-py3-none-any.whl")
+        with zipfile.ZipFile(wheels[-1], "w") as archive:
+            archive.writestr(file, "")
+    split(wheels, tmp_path / "pieces", python=THIS)
+    (tmp_path / "projects").mkdir()
+
+    made = check.check.prepare(tmp_path, tmp_path / "work", tmp_path / "pieces", check.report.Report())
+
+    packages = next((made.work / "environment").glob("lib/python3*/site-packages"))
+    assert sorted(
+        path.relative_to(packages).as_posix() for path in packages.rglob("*") if path.is_file()
+    ) == [
+        "torch/__init__.py"  # an image has no static archives of Triton's either
+    ]
+    (tmp_path / "pieces/piece-0").unlink()
+    with pytest.raises(check.environment.CannotCheck, match="lacks piece-0"):
+        check.check.prepare(tmp_path, tmp_path / "again", tmp_path / "pieces", check.report.Report())
+
+
+def test_wheels_with_the_same_folders_are_unpacked_at_once(check, tmp_path, monkeypatch):
+    """As NVIDIA's, which share nvidia/cu13: two threads find it missing, and both make it."""
+    really = check.environment.zipfile.os.path.exists
+    monkeypatch.setattr(
+        check.environment.zipfile.os.path, "exists", lambda path: (really(path), time.sleep(0.02))[0]
+    )
+    wheels = []
+    for number in range(4):
+        wheels.append(tmp_path / f"nvidia{number}-1.0-py3-none-any.whl")
+        with zipfile.ZipFile(wheels[-1], "w") as archive:
+            archive.writestr(f"nvidia/cu13/include/{number}.h", str(number))
+    (tmp_path / "made/lib/python3.12/site-packages").mkdir(parents=True)
+
+    check.environment.add(tmp_path / "made", wheels)
+
+    there = sorted((tmp_path / "made").rglob("*.h"))
+    assert [path.read_text() for path in there] == ["0", "1", "2", "3"]
 
 
 def test_without_a_gpu_it_fails_and_says_so(tmp_path):

@@ -3,7 +3,8 @@
 
     python3 FOLDER/gpu_check/check.py [--pieces FOLDER] [--report FILE] [--only STEP …]
 
-Needs a Python with PyTorch for CUDA; no Docker, no network. `make gpu-check-pack` makes FOLDER.
+Needs a Python, with PyTorch for CUDA if FOLDER has none; no Docker, no network.
+`make gpu-check-pack` makes FOLDER.
 Exit code 1: the doctor's report is wrong, or a step failed.
 """
 
@@ -43,7 +44,7 @@ def main() -> int:
         for name in chosen.only:
             steps.run(name, machine, report)
             chosen.report.write_text(report.text(time.monotonic() - begin))  # kept if a later step is killed
-    except CannotCheck as error:
+    except (CannotCheck, OSError) as error:
         report.fail("preparation", str(error))
     except KeyboardInterrupt:
         report.fail("everything", "interrupted")
@@ -57,16 +58,25 @@ def main() -> int:
 
 
 def prepare(here: Path, work: Path, pieces: Path, report: Report) -> steps.Machine:
-    """Make the environment and copies of the projects; without pieces, without ONNX Runtime."""
+    """Make the environment and copies of the projects.
+
+    The packages are the pieces' alone if PyTorch is among them. Else they are the machine's, and without the
+    pieces there is no ONNX Runtime. Raises CannotCheck.
+    """
     work.mkdir(parents=True, exist_ok=True)
     machine = steps.Machine(work)
     made = work / "environment"
+    everything = environment.has_everything(pieces)
     if not made.exists():
-        environment.make(made)
-    if not machine.has_onnxruntime:
+        environment.make(made, linked=not everything)
+    unpacked = work / "unpacked"
+    if not unpacked.exists():
         try:
-            environment.add(made, environment.put_together(pieces, work / "wheel"))
+            environment.add(made, environment.put_together(pieces, work / "wheels"))
+            unpacked.touch()
         except CannotCheck as error:
+            if everything:
+                raise
             report.note(f"without ONNX Runtime: {error}")
     shutil.rmtree(work / "projects", ignore_errors=True)  # else a training would continue from the last check
     shutil.copytree(here / "projects", work / "projects")

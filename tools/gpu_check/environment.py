@@ -1,4 +1,4 @@
-"""Make the check's Python environment: the machine's own packages, and ONNX Runtime from the pieces."""
+"""Make the check's Python environment: the machine's own packages, or none, and the wheels in the pieces."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ import site
 import subprocess
 import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 
 class CannotCheck(Exception):
@@ -21,48 +24,90 @@ class CannotCheck(Exception):
 LEFT_OUT = ("triton/**/*.a", "nvidia/**/libnvrtc*.alt.so.*")
 
 
-def put_together(pieces: Path, folder: Path) -> Path:
-    """Return the wheel made of the pieces. Raises CannotCheck if a piece is missing or of another wheel."""
+def manifest(pieces: Path) -> dict[str, Any]:
+    """Return what the pieces make. Raises CannotCheck."""
     try:
-        manifest = json.loads((pieces / "manifest.json").read_text())
+        return json.loads((pieces / "manifest.json").read_text())
     except OSError as error:
         raise CannotCheck(f"{error.filename} cannot be read: {error.strerror}") from None
-    missing = [name for name in manifest["pieces"] if not (pieces / name).is_file()]
-    if missing:
+
+
+def has_everything(pieces: Path) -> bool:
+    """Return whether PyTorch is among the wheels, so that the machine needs to have no package."""
+    try:
+        return any(wheel["name"].startswith("torch-") for wheel in manifest(pieces)["wheels"])
+    except CannotCheck:
+        return False
+
+
+def put_together(pieces: Path, folder: Path) -> list[Path]:
+    """Return the wheels made of the pieces.
+
+    Raises CannotCheck if a piece is missing or of another wheel, or if they are for another Python.
+    """
+    expected = manifest(pieces)
+    if expected["python"] != (this := f"{sys.version_info.major}.{sys.version_info.minor}"):
+        raise CannotCheck(
+            f"the pieces are for Python {expected['python']}; this is {this}: PYTHON=… names another"
+        )
+    if missing := [name for name in expected["pieces"] if not (pieces / name).is_file()]:
         raise CannotCheck(f"{pieces} lacks {', '.join(missing)}: copy it here, too")
     folder.mkdir(parents=True, exist_ok=True)
-    wheel, digest = folder / manifest["name"], hashlib.sha256()
-    with wheel.open("wb") as file:
-        for name in manifest["pieces"]:
-            data = (pieces / name).read_bytes()
-            digest.update(data)
-            file.write(data)
-    if digest.hexdigest() != manifest["sha256"]:
-        raise CannotCheck(f"the pieces in {pieces} do not make {manifest['name']}: copy them again")
-    return wheel
+    stream, data, wheels = ((pieces / name).read_bytes() for name in expected["pieces"]), b"", []
+    for wheel in expected["wheels"]:
+        wheels.append(folder / wheel["name"])
+        digest, left = hashlib.sha256(), wheel["bytes"]
+        with wheels[-1].open("wb") as file:
+            while left and (data := data or next(stream, b"")):
+                now, data = data[:left], data[left:]
+                digest.update(now)
+                left -= file.write(now)
+        if digest.hexdigest() != wheel["sha256"]:
+            raise CannotCheck(f"the pieces in {pieces} do not make {wheel['name']}: copy them again")
+    return wheels
 
 
-def make(folder: Path) -> None:
-    """Make an environment with this Python's packages except ONNX Runtime.
+def make(folder: Path, linked: bool = True) -> None:
+    """Make an environment, by default with this Python's packages except ONNX Runtime.
 
     This Python is not changed: the packages are hard links, or copies on another file system.
     """
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
-    target = next(folder.glob("lib/python3*/site-packages"))
-    for packages in map(Path, site.getsitepackages()):  # the first one wins, as for Python
+    target = packages_of(folder)
+    for packages in map(Path, site.getsitepackages() if linked else []):  # the first one wins, as for Python
         if packages.is_dir():
             copy(packages, target)
     for other in target.glob("onnxruntime*"):
         shutil.rmtree(other) if other.is_dir() else other.unlink()
+    leave_out(target)
+
+
+def add(folder: Path, wheels: list[Path]) -> None:
+    """Unpack wheels into an environment, on all cores."""
+    target = packages_of(folder)
+
+    def unpack(archive: zipfile.ZipFile) -> None:
+        archive.extractall(target)
+
+    with ExitStack() as opened, ThreadPoolExecutor() as threads:
+        archives = [opened.enter_context(zipfile.ZipFile(wheel)) for wheel in wheels]
+        # zipfile fails if two threads make the same folder, and NVIDIA's wheels share theirs
+        for parent in {target.joinpath(name).parent for archive in archives for name in archive.namelist()}:
+            parent.mkdir(parents=True, exist_ok=True)
+        list(threads.map(unpack, archives))
+    leave_out(target)
+
+
+def packages_of(folder: Path) -> Path:
+    """Return an environment's folder of packages."""
+    return next(folder.glob("lib/python3*/site-packages"))
+
+
+def leave_out(packages: Path) -> None:
+    """Remove what the image does not have either."""
     for pattern in LEFT_OUT:
-        for file in target.glob(pattern):
+        for file in packages.glob(pattern):
             file.unlink()
-
-
-def add(folder: Path, wheel: Path) -> None:
-    """Unpack a wheel into an environment."""
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(next(folder.glob("lib/python3*/site-packages")))
 
 
 def copy(packages: Path, target: Path) -> None:
