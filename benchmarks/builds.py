@@ -172,9 +172,9 @@ def least_build(subjects: Subjects) -> list[str]:
 def downloaded(log: str) -> int:
     """Return how many packages uv downloaded in a build, from its plain log.
 
-    In the stage `builder` only: the runtime's step prepares the project itself, without a download.
+    In the step of the packages only: a later one prepares the project itself, without a download.
     """
-    steps = set(re.findall(r"^(#\d+) \[builder ", log, re.MULTILINE))
+    steps = set(re.findall(r"^(#\d+) \[runtime .*sync-environment --packages", log, re.MULTILINE))
     found = re.findall(r"^(#\d+) .*Prepared (\d+) package", log, re.MULTILINE)
     return sum(int(number) for step, number in found if step in steps)
 

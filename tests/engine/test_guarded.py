@@ -106,7 +106,7 @@ def test_no_step_with_packages_is_one_of_a_guarded_build(victim):
 
 def installs_from_cache(log: str) -> bool:
     """Return whether a build took the step that installs packages from an earlier build."""
-    [step] = set(re.findall(r"(?m)^(#\d+) \[builder .*sync-environment --packages", log))
+    [step] = set(re.findall(r"(?m)^(#\d+) \[runtime .*sync-environment --packages", log))
     return f"{step} CACHED" in log.splitlines()
 
 

@@ -65,7 +65,10 @@ wheels = [{{ path = "/opt/large/{wheel.name}", hashes = {{ sha256 = "{digest}" }
     assert found.split() == sorted(name for name, kept in FILES.items() if kept)
 
 
-def test_an_added_package_leaves_the_layer_as_it_is(docker, image, project: BakedProject):
+def test_an_added_package_and_a_newer_entrypoint_leave_the_layer_as_it_is(
+    docker, image, project: BakedProject
+):
+    """An update of the template brings new scripts."""
     compose = project.path / "compose.yaml"
     compose.write_text(compose.read_text().replace("image: capy-test", "image: capy-added"))
     pyproject = project.path / "pyproject.toml"
@@ -73,10 +76,43 @@ def test_an_added_package_leaves_the_layer_as_it_is(docker, image, project: Bake
         re.sub(r"(?m)^dependencies = \[$", 'dependencies = [\n    "tomli",', pyproject.read_text())
     )
 
-    done = project.run("docker", "compose", "--progress", "plain", "build", "app")
+    for script in ("entrypoint.sh", "uv.py"):
+        path = project.path / "docker" / script
+        path.write_text(path.read_text() + "# newer\n")
 
-    assert done.returncode == 0, done.stdout + done.stderr
-    printed = done.stdout + done.stderr
-    step = re.search(r"(?m)^(#\d+) \[large ", printed)[1]
-    assert re.search(rf"(?m)^{step} CACHED$", printed), printed
+    printed = build(project)
+
+    assert is_cached(printed, r"\[large .*sync-environment --large")
+    assert is_cached(printed, r"\[compiler .*apt-get install")
+    assert not is_cached(printed, r"\[scripts ")
     assert "tomli" in docker.run(image_of("capy-added"), ["-c", "import tomli; print(tomli)"], remove=True)
+
+
+@pytest.mark.nightly
+def test_an_added_package_leaves_the_dev_container_s_system_packages_as_they_are(
+    image, project: BakedProject
+):
+    build(project, ".devcontainer/compose.yaml")
+    pyproject = project.path / "pyproject.toml"
+    added = re.sub(r"(?m)^dependencies = \[$", 'dependencies = [\n    "tomli",', pyproject.read_text())
+    pyproject.write_text(added)
+
+    printed = build(project, ".devcontainer/compose.yaml")
+
+    assert is_cached(printed, r"\[dev .*apt-get install")
+    assert not is_cached(printed, r"\[dev .*sync-environment --packages")
+
+
+def build(project: BakedProject, *files: str) -> str:
+    """Build the service `app` with these files besides compose.yaml, and return the log."""
+    more = ["compose.override.yaml"] if (project.path / "compose.override.yaml").exists() else []
+    options = [word for file in ("compose.yaml", *files, *more) for word in ("--file", file)]
+    done = project.run("docker", "compose", *options, "--progress", "plain", "build", "app")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def is_cached(log: str, step: str) -> bool:
+    """Return whether a build took a step from its cache."""
+    number = re.search(rf"(?m)^(#\d+) {step}", log)[1]
+    return f"{number} CACHED" in log.splitlines()

@@ -87,10 +87,10 @@ def test_a_time_zone_is_that_of_the_system_s_programs(start, zone, offset):
 @pytest.mark.nightly
 def test_a_base_image_without_time_zones_is_given_them(docker: DockerClient, base, built):
     """As Ubuntu's and NVIDIA's are; Debian's has them."""
-    bare, name = image_of("capy-test", "without-zones"), image_of("capy-test", "base-stage")
+    bare, name = image_of("capy-test", "without-zones"), image_of("capy-test", "system-stage")
     lines = f"FROM {base.name}\nRUN dpkg --purge --force-all tzdata && rm -rf /usr/share/zoneinfo\n"
     subprocess.run(["docker", "build", "--tag", bare, "-"], input=lines, text=True, check=True)
-    options = ["--target", "base", "--build-arg", f"BASE_IMAGE={bare}", "--tag", name]
+    options = ["--target", "system", "--build-arg", f"BASE_IMAGE={bare}", "--tag", name]
     done = built.run("docker", "build", "--file", "docker/Dockerfile", *options, ".")
     assert done.returncode == 0, done.stderr
 

@@ -158,18 +158,23 @@ def test_every_accelerator_has_its_compose_file_and_its_packages(project):
     assert cdi["build"] == nvidia["build"]
 
 
-def test_every_stage_names_the_build_arguments_of_the_stage_that_it_begins_with(project):
+def test_a_stage_that_installs_names_the_build_arguments_of_all_that_it_comes_from(project):
     """Docker hands them down, Podman before 5.8 does not: a mirror would be ignored, an extra left out."""
-    own, parents = {}, {}
+    own, parents, installs = {}, {}, set()
     for line in project.read("docker/Dockerfile").splitlines():
         if stage := re.fullmatch(r"FROM (\S+) AS (\S+)", line):
             parents[stage[2]], own[stage[2]] = stage[1], set()
         elif own and (argument := re.match(r"ARG (\w+)", line)):
             own[list(own)[-1]].add(argument[1])
+        elif re.match(r"    .*(sync-environment|with-network|with-index) ", line):
+            installs.add(list(own)[-1])
 
-    assert {"runtime", "dev"} <= own.keys()
-    for stage, parent in parents.items():
-        assert own[stage] >= own.get(parent, set()), stage
+    assert {"runtime", "deploy", "dev", "uv", "locked"} <= installs
+    for stage in installs:
+        parent = parents[stage]
+        while parent in own:
+            assert own[stage] >= own[parent], stage
+            parent = parents[parent]
 
 
 def test_the_name_stands_wherever_a_name_is_needed(bake):

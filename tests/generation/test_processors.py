@@ -50,13 +50,13 @@ def test_a_build_is_refused_where_a_processor_has_no_packages_for_its_gpu(bake, 
 
 
 def test_nothing_of_a_build_runs_before_that_step(bake):
-    """Each stage comes from `base`, whose first step needs the step's file."""
+    """Each stage comes from `system`, whose first step needs the step's file."""
     text = bake(environment="full", cuda="cu12-py312").read("docker/Dockerfile")
-    base = text.partition("AS base\n")[2]
+    system = text.partition("AS system\n")[2]
     sources = re.findall(r"^FROM (\S+) AS (\S+)", text, re.MULTILINE)
 
-    assert [name for source, name in sources if source == "${BASE_IMAGE}"] == ["processor", "base"]
-    assert "from=processor" in base[: base.index("apt-get")]
+    assert [name for source, name in sources if source == "${BASE_IMAGE}"] == ["processor", "system"]
+    assert "from=processor" in system[: system.index("apt-get")]
 
 
 @pytest.mark.parametrize(("environment", "line"), SERVED, ids=str)
