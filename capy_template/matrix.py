@@ -94,6 +94,9 @@ class Stack:
             "minimum_python": self.facts["lowest_python"],
             "shared_memory_mib": SHARED_MEMORY_MIB if self.shm_size else None,
             "packages": [DISTRIBUTIONS.get(name, name) for name in self.packages if name not in FRAMEWORKS],
+            "cuda_packages": [
+                item.split(";")[0].strip() for item in self.nvidia if item.startswith("nvidia-")
+            ],
             "frameworks": frameworks,
             "lines_with_cuda": {name: list(lines) for name, lines in self.lines_with_cuda.items()},
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import platform
 import re
@@ -20,6 +21,7 @@ from compatibility.index import UV, CannotAsk, users_index
 
 TEMPLATE = Path(__file__).resolve().parent.parent
 FREE_GB = 12  # downloads and installed packages
+LEFT_OUT = b".alt.so"  # libnvrtc.alt.so.13
 ARCHITECTURE = re.compile(r"(sm|compute)_(\d+)(\d)([a-z]?)")
 
 
@@ -35,7 +37,8 @@ def examine(line: str, say: Callable[[str], None]) -> int:
         project = generate(line, folder)
         environment = install(line, project, folder, say)
         say("running the project's doctor")
-        problems = [*doctor(project, environment), *architectures(line, environment, folder, say)]
+        problems = doctor(project, environment)
+        problems += architectures(line, environment, folder, say) + users_of_what_is_left_out(environment)
     for problem in problems:
         say(f"{line}: {problem}")
     say(f"{line}: problems: {len(problems)}; {time.monotonic() - begin:.0f} s")
@@ -165,6 +168,23 @@ def architectures(line: str, environment: Path, folder: Path, say: Callable[[str
             more, less = (sorted(names, key=in_order) for names in (found - expected, expected - found))
             wrong = [f"has also {', '.join(more)}"] * bool(more) + [f"lacks {', '.join(less)}"] * bool(less)
             problems.append(f"{framework}_architectures: the package {', and '.join(wrong)}")
+    return problems
+
+
+def users_of_what_is_left_out(environment: Path) -> list[str]:
+    """Return the libraries that name a library which docker/sync.sh removes from the image, as problems.
+
+    Such a name is in a library's own strings, since the runtime compiler is opened by dlopen.
+    """
+    problems = []
+    for path in sorted(environment.rglob("*.so*")):
+        if path.is_symlink() or LEFT_OUT in path.name.encode() or not path.stat().st_size:
+            continue
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            if data.find(LEFT_OUT) >= 0:
+                problems.append(
+                    f"{path.relative_to(environment)} names *{LEFT_OUT.decode()}, which the image lacks"
+                )
     return problems
 
 

@@ -165,6 +165,22 @@ def test_groups_of_group_add_survive(who):
     assert groups == {"44", "109", "5678"}
 
 
+def test_with_more_groups_the_home_folder_is_kept_too(start, tmp_path):
+    """Two programs change the user: one for the groups of /etc/group, one for others."""
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    cache.chmod(0o777)
+    mount = ["type=bind", f"source={cache}", "target=/cache"]
+    user = {"USER_ID": "1234", "GROUP_ID": "1234"}
+
+    homes = [
+        start("printenv", "HOME", envs=user, mounts=[mount], **more).stdout
+        for more in ({}, {"groups_add": ["44"]}, {"read_only": True})
+    ]
+
+    assert homes == ["/cache/home-1234"] * 3
+
+
 @pytest.mark.parametrize(
     ("options", "opens"),
     [

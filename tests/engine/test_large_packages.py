@@ -88,6 +88,18 @@ def test_an_added_package_and_a_newer_entrypoint_leave_the_layer_as_it_is(
     assert "tomli" in docker.run(image_of("capy-added"), ["-c", "import tomli; print(tomli)"], remove=True)
 
 
+def test_a_uv_that_a_package_brings_does_not_install(docker, image):
+    """As hatch does: it knows nothing of ACCELERATOR, and would remove the frameworks."""
+    script = """
+printf '#!/bin/sh\necho THEIRS >&2; exit 1\n' > /opt/venv/bin/uv && chmod 0755 /opt/venv/bin/uv
+cp /opt/uv.lock . && sync-environment --list-large && grep -c '^name' /opt/large/pylock.toml
+"""
+
+    found = docker.run(image, ["-c", script], entrypoint="sh", user="0", remove=True, networks=["none"])
+
+    assert int(found) > 0
+
+
 @pytest.mark.nightly
 def test_an_added_package_leaves_the_dev_container_s_system_packages_as_they_are(
     image, project: BakedProject

@@ -28,7 +28,7 @@ COMMANDS = {
     "uvx cruft link *": HERE + "test_updates.py::test_the_readme_s_command_links_a_project",
     # what is in the image
     "docker compose run --rm app uv tool run *": CONTENTS + "test_an_sbom_of_the_whole_image",
-    "docker compose run --rm app sh -c 'uv tool run pip-audit *": CONTENTS
+    "docker compose run --rm app sh -c 'uv pip freeze *": CONTENTS
     + "test_the_scanner_looks_at_the_packages_of_the_image",
     # users, running containers, long runs
     "docker compose exec app entrypoint *": ENGINE

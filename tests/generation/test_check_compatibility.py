@@ -445,6 +445,24 @@ def test_a_package_that_has_other_gpu_code_than_the_matrix_is_found(framework, m
         ]
 
 
+def test_a_library_that_names_what_the_image_leaves_out_is_found(tmp_path):
+    packages = tmp_path / "lib/python3.12/site-packages"
+    packages.mkdir(parents=True)
+    for name, content in {
+        "libnvrtc.alt.so.13": b"\x7fELF libnvrtc.alt.so.13",
+        "libtorch.so": b"\x7fELF libnvrtc.so.13",
+        "libcudnn_engines.so.9": b"\x7fELF libnvrtc.alt.so.13",
+        "empty.so": b"",
+    }.items():
+        (packages / name).write_bytes(content)
+
+    found = full.users_of_what_is_left_out(tmp_path)
+
+    assert found == [
+        "lib/python3.12/site-packages/libcudnn_engines.so.9 names *.alt.so, which the image lacks"
+    ]
+
+
 def test_the_full_variant_names_what_the_doctor_found(bake):
     """In this environment, which has none of a project's packages."""
     project = bake(environment="full")

@@ -188,3 +188,19 @@ def test_a_time_zone_that_somebody_chose_is_kept(made, tmp_path):
     write_env(project)
 
     assert project.read(".env").count("TZ=") == 1
+
+
+@pytest.mark.parametrize("engines", [["podman"], ["docker", "podman"], ["docker"]], ids="+".join)
+def test_the_hook_asks_the_engine_that_there_is(made, tmp_path, engines):
+    project = made(tmp_path / "project")
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in engines:
+        (programs / name).write_text(f'#!/bin/sh\necho {name} "$@"\n')
+        (programs / name).chmod(0o755)
+
+    done = project.run("/bin/sh", "docker/hooks/pre-commit", PATH=str(programs))
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{engines[0]} compose --file compose.yaml ")
+    assert done.stdout.endswith(" app pre-commit run\n")

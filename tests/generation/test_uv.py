@@ -106,6 +106,42 @@ def test_the_files_of_the_named_project_are_put_back(bake, tmp_path, option):
     assert {(other / name).read_text() for name in ("pyproject.toml", "uv.lock")} == {"as it was\n"}
 
 
+@pytest.mark.parametrize("fails", ["", "sync"])
+def test_a_package_of_a_part_of_the_workspace_is_installed_with_the_whole(bake, tmp_path, fails):
+    """Its pyproject.toml has no extra of ACCELERATOR, and its lock file is the workspace's."""
+    uv = Uv(bake(), tmp_path, fails=fails)
+    (uv.project.path / "libs/one").mkdir(parents=True)
+    (uv.project.path / "libs/one/pyproject.toml").write_text("[project]\n")
+    with (uv.project.path / "pyproject.toml").open("a") as file:
+        file.write('[tool.uv.workspace]\nmembers = ["libs/one"]\n')
+
+    calls = uv.calls("--directory libs/one add x")
+
+    root = uv.project.path
+    assert calls[:2] == [
+        "--directory libs/one add x, not synced",
+        f"--directory {root} --project {root} sync --inexact --extra cpu --group dev",
+    ]
+    assert (uv.code != 0) == bool(fails)
+    assert ("uv.lock" in uv.files()) == (not fails)
+
+
+def test_a_uv_that_a_package_brings_is_replaced(bake, tmp_path):
+    """It stands first in PATH, and its sync would remove the packages of ACCELERATOR."""
+    uv = Uv(bake(), tmp_path)
+    theirs = tmp_path / "environment/bin/uv"
+    theirs.parent.mkdir(parents=True)
+
+    uv.calls("sync", UV_PROJECT_ENVIRONMENT=str(tmp_path / "environment"))
+    assert not theirs.exists()
+    theirs.write_text("a program")
+    uv.calls("lock", UV_PROJECT_ENVIRONMENT=str(tmp_path / "environment"))
+    assert theirs.read_text() == "a program"  # nothing was installed
+    uv.calls("add hatch", UV_PROJECT_ENVIRONMENT=str(tmp_path / "environment"))
+
+    assert theirs.resolve() == uv.script.resolve()
+
+
 def test_a_change_that_is_terminated_while_it_installs_is_undone(bake, tmp_path):
     uv = Uv(bake(), tmp_path, fails="sync", hangs=True)
     before = uv.files()

@@ -52,6 +52,24 @@ def test_what_else_the_file_holds_is_kept(bake, before):
     assert project.read(".env") == after
 
 
+@pytest.mark.parametrize(
+    "line", ["CHECKOUT=mine", "CHECKOUT=-team-2", "export CHECKOUT = mine", "TZ=", "export TZ=UTC"]
+)
+def test_what_somebody_has_chosen_is_kept(bake, tmp_path, line):
+    """A file that machines share has one name for all."""
+    project = bake()
+    (project.path / ".env").write_text(f"{line}\nBUILD_CACHE=x\nACCELERATOR=cpu\n")
+    (tmp_path / "readlink").write_text("#!/bin/sh\necho /usr/share/zoneinfo/Asia/Tokyo\n")
+    (tmp_path / "readlink").chmod(0o755)
+    name = re.search(r"(CHECKOUT|TZ)", line)[1]
+
+    done = project.run("env", "--unset=TZ", "sh", "docker/write-env.sh", PATH=f"{tmp_path}:/usr/bin:/bin")
+
+    assert done.returncode == 0, done.stderr
+    assert project.read(".env").count(name) == 1
+    assert ("TZ=Asia/Tokyo" in project.read(".env")) == (name == "CHECKOUT")
+
+
 def test_without_an_engine_the_number_is_there_all_the_same(bake):
     project = bake()
     (project.path / ".env").unlink()

@@ -83,6 +83,7 @@ step_down() {  # without chown: every uid can write /cache, the home and the env
     name_app && [ -z "$more" ] && named=yes || named=''
     PATH=$path
     if [ "$named" ]; then exec /usr/sbin/gosu app "$0" "$@"; fi
+    [ "${HOME:-}" != /root ] || unset HOME  # as gosu does: it is root's
     exec /usr/bin/setpriv --reuid="$uid" --regid="$gid" --groups="$gid$more" -- "$0" "$@"
 }
 

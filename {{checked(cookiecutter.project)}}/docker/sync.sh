@@ -10,6 +10,9 @@ set -eu
 # Writable for every UID: some packages save beside themselves (a checkpoint in site-packages). Installed files have the
 # modes of uv's cache.
 umask 0000
+# Not the uv that a package may bring: it would remove the packages of ACCELERATOR.
+uv=$(command -v uv)
+uv() { "$uv" "$@"; }
 export PATH="/opt/venv/bin:$PATH" UV_WITHOUT_DOCTOR=1  # the doctor has a step of its own
 
 lock() {

@@ -70,6 +70,7 @@ def main(words: list[str]) -> int:
         failed = uv(words)
         if command not in CHANGES:
             return failed
+    replace_another_uv()
     return failed or look()
 
 
@@ -98,7 +99,8 @@ def change(words: list[str], command: str, options: list[str]) -> int:
     If it fails, pyproject.toml and uv.lock are restored.
     """
     folder = project(options)
-    before = {path: read(path) for path in (folder / "pyproject.toml", folder / "uv.lock")}
+    root = workspace(folder)
+    before = {path: read(path) for path in (folder / "pyproject.toml", root / "uv.lock")}
     installed = False
     try:
         os.environ["UV_NO_SYNC"] = "1"
@@ -110,6 +112,8 @@ def change(words: list[str], command: str, options: list[str]) -> int:
             return failed
         # as uv does: only `remove` uninstalls packages of `uv pip install`
         keep = ["--inexact"] if command == "add" else []
+        if root != folder:  # the extra of ACCELERATOR is the whole project's
+            options = ["--directory", str(root), "--project", str(root)]
         failed = uv([*options, "sync", *keep, *accelerator({{ 'keep' if stack.cuda_from == 'ngc' }})])
         installed = not failed
     finally:  # on SIGTERM, too
@@ -145,6 +149,14 @@ def project(options: list[str]) -> Path:
     return next(found, start)
 
 
+def workspace(folder: Path) -> Path:
+    """Return the folder of a project's uv.lock: that of the workspace if it is a part of one."""
+    for parent in folder.parents:
+        if b"[tool.uv.workspace]" in (read(parent / "pyproject.toml") or b""):
+            return parent
+    return folder
+
+
 def read(path: Path) -> bytes | None:
     """Return the content of a file, None if there is none."""
     return path.read_bytes() if path.is_file() else None
@@ -157,6 +169,14 @@ def restore(before: dict[Path, bytes | None]) -> None:
             path.unlink(missing_ok=True)
         elif read(path) != content:
             path.write_bytes(content)
+
+
+def replace_another_uv() -> None:
+    """Put this script in the place of a uv that a package has brought: it stands first in PATH."""
+    other = Path(os.environ.get("UV_PROJECT_ENVIRONMENT") or "/opt/venv", "bin/uv")
+    if other.is_file() and not other.is_symlink():
+        other.unlink()
+        other.symlink_to(os.path.abspath(__file__))
 
 
 def accelerator({{ 'words: list[str]' if stack.cuda_from == 'ngc' }}) -> list[str]:

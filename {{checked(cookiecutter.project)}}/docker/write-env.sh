@@ -36,7 +36,10 @@ add() {  # appends a line; .env may hold passwords, so only you can read a new o
 # A suffix for image and container names: two checkouts, or two users, must not share them. The shell wins over .env.
 if [ -z "${CHECKOUT+set}" ]; then
     checkout=-$(printf '%s %s' "$(id -u)" "$PWD" | cksum | cut -d ' ' -f 1)
-    if [ "$(setting CHECKOUT)" != "$checkout" ]; then add "CHECKOUT=$checkout"; fi
+    case $(setting CHECKOUT) in
+        "$checkout" | *[!0-9-]*) ;;  # a name of yours stays
+        *) add "CHECKOUT=$checkout" ;;
+    esac
 fi
 
 # Any Dockerfile on this engine can mount a build cache by its name, so the name is random.
@@ -45,7 +48,7 @@ if [ -z "${BUILD_CACHE+set}" ] && [ -z "$(setting BUILD_CACHE)" ]; then
 fi
 
 # The time zone: /etc/localtime is a link to it.
-if [ -z "${TZ+set}" ] && ! grep -q '^TZ=' .env 2>/dev/null; then
+if [ -z "${TZ+set}" ] && ! grep -Eq '^[[:space:]]*(export[[:space:]]+)?TZ[[:space:]]*[=:]' .env 2>/dev/null; then
     zone=$(readlink /etc/localtime 2>/dev/null) || zone=''
     case $zone in
         *zoneinfo/*UTC) ;;  # as without TZ

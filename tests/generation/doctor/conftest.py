@@ -56,6 +56,7 @@ FULL = {
             "lazy_libraries": [],
         },
     },
+    "cuda_packages": [],
     "lines_with_cuda": {"x86_64": ["cu13-py312", "cu12-py312"], "aarch64": ["cu13-py312"]},
 }
 # What a build runs.

@@ -75,6 +75,21 @@ def test_a_library_from_elsewhere_hides_no_missing_wheel(machine):
     assert "/usr/local/cuda/lib64/libcudart.so.13: not from" in machine.problems("libraries")
 
 
+def test_without_pytorch_the_advice_names_the_cuda_packages_and_no_extra(machine):
+    """An override of pyproject.toml drops ONNX Runtime's extras, so they would bring nothing."""
+    machine.onnxruntime()
+    machine.without("torch")
+    machine.facts["cuda_packages"] = ["nvidia-cublas~=13.0", "nvidia-cudnn-cu13~=9.0"]
+    machine.cuda_wheels()
+    machine.prints("ldd", "\tlibcublas.so.13 => not found\n")
+
+    problems = machine.problems("libraries")
+
+    assert (
+        "onnxruntime-gpu==1.31.1, nvidia-cublas~=13.0, nvidia-cudnn-cu13~=9.0 in pyproject.toml" in problems
+    )
+
+
 def test_libraries_of_the_image_are_fine_where_they_belong_there(machine):
     machine.facts["cuda_from"] = "image"
     machine.onnxruntime()

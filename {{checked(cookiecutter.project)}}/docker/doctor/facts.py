@@ -35,6 +35,7 @@ class Facts:
     minimum_python: str
     shared_memory_mib: int | None
     packages: list[str]  # of every accelerator
+    cuda_packages: list[str]  # those that pyproject.toml names itself
     frameworks: dict[str, dict]
     lines_with_cuda: dict[str, list[str]]  # by processor
     accelerator: str

@@ -48,15 +48,17 @@ def required_by(name: str) -> str:
 def wanted(framework: str, facts: Facts) -> str:
     """Return the requirement for a framework that pyproject.toml should have."""
     version, name = facts.frameworks[framework]["version"], distribution_of(framework, facts)
-    extras = "[cuda,cudnn]" if name == "onnxruntime-gpu" and facts.cuda_from == "wheels" else ""
+    from_wheels = facts.cuda_from == "wheels" and not facts.cuda_packages
+    extras = "[cuda,cudnn]" if name == "onnxruntime-gpu" and from_wheels else ""
     if version:
         return f"{name}{extras}=={version}"
     return f"no {name} (NVIDIA's image brings it)" if facts.on_gpu else name
 
 
 def all_wanted(facts: Facts) -> str:
-    """Return the requirements for all frameworks that pyproject.toml should have."""
-    return ", ".join(wanted(framework, facts) for framework in facts.frameworks)
+    """Return the requirements for all frameworks and their CUDA that pyproject.toml should have."""
+    libraries = facts.cuda_packages if facts.on_gpu else []
+    return ", ".join([*(wanted(framework, facts) for framework in facts.frameworks), *libraries])
 
 
 def package(name: str) -> Path | None:
