@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from capy_template.matrix import load, source_of_cuda, unavailable, without_cuda
+from capy_template.matrix import load, source_of_cuda, stack, unavailable, without_cuda
 from compatibility import gpus
 from compatibility.gpus import FRAMEWORKS, PROCESSORS, table
 
@@ -54,6 +55,10 @@ LEFT_OUT = """\
 - cuFFT (0.2 GB), with CUDA 13. ONNX Runtime opens it only for its own operators `Rfft` and `Irfft`, which
   then fail with *cuFFT is unavailable*. To add it: `docker compose run --rm app uv add --optional
   nvidia nvidia-cufft`, then `docker compose build`. ONNX's operator `DFT` does not need it.
+
+`inference` with `cu12-py310` has cuBLAS 12.4.5 and cuDNN 9.1.0, from NVIDIA's image for CUDA 12.4. They have
+no code for Blackwell (10.0 to 12.0), only PTX for 9.0, which the driver compiles on first use.
+That was read from the wheels of these two versions, and not run on such a GPU.
 """
 
 SOURCES_HEAD = """\
@@ -79,7 +84,7 @@ ROWS = {
     "highest_python": "Python, at most",
     "onnxruntime": "ONNX Runtime",
     "onnxruntime_architectures": "its GPU code",
-    "onnxruntime_cuda": "its CUDA",
+    "onnxruntime_cuda": "its extras `cuda` and `cudnn`",
     "onnxruntime_lazy_libraries": "what it opens late",
     "torch": "PyTorch",
     "torchvision": "torchvision",
@@ -108,7 +113,7 @@ def page(matrix: dict[str, Any]) -> str:
         HEAD,
         WHICH,
         "## The lines\n",
-        *table(["", *lines], ([title, *facts(lines, name)] for name, title in ROWS.items())),
+        *table(["", *lines], rows(lines)),
         *table(["", *lines], [["status", *(line["status"] for line in lines.values())]])[2:],
         "",
         "## The environments\n",
@@ -144,6 +149,20 @@ def page(matrix: dict[str, Any]) -> str:
         ),
     ]
     return "\n".join(parts) + "\n"
+
+
+def rows(lines: dict[str, Any]) -> Iterator[list[str]]:
+    """Yield the rows of the first table, without the one of the status."""
+    for name, title in ROWS.items():
+        yield [title, *facts(lines, name)]
+        if name == "onnxruntime_cuda":
+            yield ["`inference` installs", *map(cuda_of_inference, lines)]
+
+
+def cuda_of_inference(line: str) -> str:
+    """Return the CUDA packages that `inference` installs for a GPU."""
+    packages = [text.partition(" ;")[0] for text in stack("inference", line).nvidia]
+    return ", ".join(packages[1:]) or "none: they are in NVIDIA's image"
 
 
 def facts(lines: dict[str, Any], name: str) -> list[str]:

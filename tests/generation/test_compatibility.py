@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -173,6 +174,17 @@ def test_docs_compatibility_md_is_fresh():
     assert docs.PAGE.read_text() == docs.page(load()), (
         "docs/compatibility.md is not that of the matrix: make docs"
     )
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_the_page_names_the_cuda_packages_that_inference_installs(bake, line):
+    [row] = re.findall(r"(?m)^\| `inference` installs \| (.*) \|$", docs.PAGE.read_text())
+    cell = row.split(" | ")[list(LINES).index(line)]
+    project = tomllib.loads(bake(cuda=line).read("pyproject.toml"))["project"]
+
+    extra = project["optional-dependencies"]["nvidia"]
+    packages = [item.partition(" ;")[0] for item in extra if item.startswith("nvidia-")]
+    assert cell == (", ".join(packages) or "none: they are in NVIDIA's image")
 
 
 def test_every_fact_of_the_matrix_is_on_the_page():
