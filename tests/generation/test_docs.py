@@ -118,6 +118,16 @@ def test_the_costs_of_the_readme_are_those_of_the_matrix(page):
         assert re.search(rf"GB[,、] ?{time['cpu']} (minutes|分) \|$", row), row
 
 
+@pytest.mark.parametrize("page", ["gpu-settings.md", "data-and-weights.md"])
+def test_seconds_of_compiled_code_are_those_of_the_last_report(page):
+    report = (TEMPLATE / "docs/gpu.md").read_text().partition("## Last report")[2].partition("\n## ")[0]
+    text = (TEMPLATE / "docs" / page).read_text()
+
+    found = re.findall(r"[\d.]+ s, then [\d.]+ s", text)
+    assert found
+    assert [pair for pair in found if pair not in report] == []
+
+
 def prompts(node: dict) -> Iterator[str]:
     """Yield the text of every question and every choice."""
     for value in node.values():
