@@ -8,6 +8,7 @@ ENGINE = "tests/engine/"
 HERE = "tests/generation/"
 CONTAINER = "tests/devcontainer/test_devcontainer.py::"
 NEEDS_GPU = "not run: needs an NVIDIA GPU; "
+LONG_RUNS = ENGINE + "test_long_runs.py::"
 SLURM = ENGINE + "test_slurm.py::test_the_lines_of_the_template_s_own_page_run_as_they_are_typed"
 MAINTAINER = "not run: a target of the Makefile that runs other tests or takes long"
 
@@ -60,6 +61,14 @@ COMMANDS = {
     "docker compose build deploy": ENGINE + "test_deploy.py::test_it_starts_by_itself_on_a_read_only_system",
     "docker run --rm --read-only --gpus all *": ENGINE + "test_deploy.py::test_it_writes_as_any_user",
     '-v "$PWD/outputs":/code/outputs *': ENGINE + "test_deploy.py::test_it_writes_as_any_user",
+    # long runs
+    "docker compose run --detach *": LONG_RUNS + "test_it_goes_on_after_each_reboot_until_it_has_ended",
+    "docker update --restart on-failure:5 training": LONG_RUNS
+    + "test_it_goes_on_after_each_reboot_until_it_has_ended",
+    "docker logs --follow training": LONG_RUNS + "test_it_goes_on_after_each_reboot_until_it_has_ended",
+    "docker wait training": LONG_RUNS + "test_it_goes_on_after_each_reboot_until_it_has_ended",
+    "docker stop training && docker rm training": LONG_RUNS
+    + "test_one_that_was_stopped_comes_back_unless_it_is_removed",
     # packages
     "docker compose run --rm app uv add NAME": ENGINE
     + "test_added_packages.py::test_the_guide_s_own_package_is_added_and_built_and_starts_as_anybody",

@@ -8,7 +8,6 @@ from tests.generation.docs_commands import COMMANDS as SHARED
 from tests.generation.docs_commands import ENGINE, HERE, NEEDS_GPU, SLURM
 
 CONTENTS = ENGINE + "test_image_contents.py::"
-LONG_RUNS = ENGINE + "test_long_runs.py::"
 RAY = ENGINE + "test_ray.py::"
 PACKAGES = ENGINE + "test_added_packages.py::"
 REGISTRY = "not run: needs a container registry"
@@ -30,18 +29,11 @@ COMMANDS = {
     "docker compose run --rm app uv tool run *": CONTENTS + "test_an_sbom_of_the_whole_image",
     "docker compose run --rm app sh -c 'uv pip freeze *": CONTENTS
     + "test_the_scanner_looks_at_the_packages_of_the_image",
-    # users, running containers, long runs
+    # users, running containers
     "docker compose exec app entrypoint *": ENGINE
     + "test_root_runs.py::test_docker_exec_with_the_entrypoint_is_the_user_with_the_environment",
     "docker compose down --remove-orphans": ENGINE
     + "test_faults.py::test_ctrl_c_twice_leaves_no_container_and_no_file_of_root_s",
-    "docker compose run --detach *": LONG_RUNS + "test_it_goes_on_after_each_reboot_until_it_has_ended",
-    "docker update --restart on-failure:5 training": LONG_RUNS
-    + "test_it_goes_on_after_each_reboot_until_it_has_ended",
-    "docker logs --follow training": LONG_RUNS + "test_it_goes_on_after_each_reboot_until_it_has_ended",
-    "docker wait training": LONG_RUNS + "test_it_goes_on_after_each_reboot_until_it_has_ended",
-    "docker stop training && docker rm training": LONG_RUNS
-    + "test_one_that_was_stopped_comes_back_unless_it_is_removed",
     "docker exec -it work entrypoint": ENGINE
     + "test_entrypoint_commands.py::test_it_starts_commands_in_a_running_container_too",
     "docker exec -it CONTAINER bash": "tests/devcontainer/test_day_two.py::"

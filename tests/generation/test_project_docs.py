@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -176,6 +177,29 @@ def test_a_test_that_the_list_names_exists(test):
     file, function = test.split("::")
 
     assert re.search(rf"(?m)^def {function}\(", (TEMPLATE / file).read_text())
+
+
+def test_docker_run_asks_for_the_shared_memory_that_compose_gives(made):
+    """Without it a data loader has 64 MB."""
+    for project in made.values():
+        wanted = json.loads(project.read("docker/environment.json"))["shared_memory_mib"]
+        lines = [line for name in pages(project) for line in commands(project.read(name))]
+        found = [line for line in lines if "--gpus all" in line]
+        assert [line for line in found if ("--shm-size 8g " in line) != bool(wanted)] == []
+        assert len(found) == 3
+
+
+def test_the_script_for_a_process_manager_is_the_one_that_is_tried(made):
+    """tests/engine/test_supervisor.py runs the one of docs/hosts.md."""
+    [tried] = scripts((TEMPLATE / "docs/hosts.md").read_text())
+
+    for project in made.values():
+        assert scripts(project.read("docs/long-runs.md")) == [tried]
+
+
+def scripts(text: str) -> list[list[str]]:
+    """Return the commands of each shell script of a page."""
+    return [commands(block) for block in re.findall(r"(?ms)^```sh\n#!/bin/sh\n.*?^```$", text)]
 
 
 def test_no_block_of_code_is_without_its_language(made):
