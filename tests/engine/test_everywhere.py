@@ -16,6 +16,7 @@ OWN = """\
     group_add: ["4321"]
     ulimits: {nofile: 9000}
     shm_size: 77mb
+    security_opt: [label=disable]
 """
 SHELL = ("docker", "compose", "run", "--rm", "-T", "app")
 SERVICES = {
@@ -63,6 +64,7 @@ def test_what_the_project_adds_is_in_every_service(owned, files):
         assert service["group_add"] == ["4321"], name
         assert service["ulimits"] == {"nofile": 9000}, name
         assert service["shm_size"] == str(77 * 2**20), name
+        assert {"label=disable", "no-new-privileges"} <= set(service["security_opt"]), name
         assert SETTINGS.items() <= service["environment"].items(), name
         assert service["build"]["args"]["HTTP_PROXY"] == SETTINGS["HTTP_PROXY"], name
 
@@ -72,6 +74,7 @@ def test_code_that_is_not_trusted_gets_nothing_of_it(owned):
     [app] = whole.values()
 
     assert not {"env_file", "group_add", "ulimits"} & app.keys()
+    assert app["security_opt"] == ["no-new-privileges"]
     assert "/own" not in {volume["target"] for volume in app["volumes"]}
     assert not SETTINGS.keys() & (app["environment"].keys() | app["build"]["args"].keys())
     assert not [value for value in SETTINGS.values() if value in str(whole)]
