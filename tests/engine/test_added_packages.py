@@ -55,6 +55,7 @@ def build(project: BakedProject) -> str:
 # ------------------------------------------------------------------------------ packages
 
 
+@pytest.mark.nightly
 def test_the_guide_s_own_package_is_added_and_built_and_starts_as_anybody(day_two, image):
     """Those packages ask for opencv-python, onnxruntime and onnxruntime-gpu==1.22.0; the line decides."""
     added = run(day_two, "uv", "add", *GUIDE)

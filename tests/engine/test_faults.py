@@ -109,6 +109,7 @@ def restart(daemon: Daemon) -> None:
         daemon.start(programs()[0])
 
 
+@pytest.mark.nightly
 def test_an_engine_that_stops_in_the_middle_of_a_run_and_of_a_build(
     engine, base, light_image, light_mine, pytestconfig
 ):

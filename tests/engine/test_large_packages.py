@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import uuid
 import zipfile
 from pathlib import Path
 
@@ -78,7 +79,7 @@ def test_an_added_package_and_a_newer_entrypoint_leave_the_layer_as_it_is(
 
     for script in ("entrypoint.sh", "uv.py"):
         path = project.path / "docker" / script
-        path.write_text(path.read_text() + "# newer\n")
+        path.write_text(f"{path.read_text()}# {uuid.uuid4()}\n")  # no build has been here before
 
     printed = build(project)
 

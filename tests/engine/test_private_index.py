@@ -429,10 +429,14 @@ def test_pip_takes_a_package_from_the_private_index_alone(attempt, index):
     tried.arguments = ["--target", "uv", "--build-arg", f"PYPI_ACCOUNT={PASSWORDS['special'].account}"]
     tried.arguments += ["--secret", "id=pypi_password,env=PYPI_PASSWORD"]
     assert tried.build().code == 0, tried.log
-    # The stage has pip, but not the project.
-    command = ["docker", "run", "--rm", "--network", "host", "--entrypoint", "with-index"]
-    command += ["--volume", f"{tried.project.path}/pyproject.toml:/code/pyproject.toml:ro"]
-    command += ["--env", "PYPI_ACCOUNT", "--env", "PYPI_PASSWORD", IMAGE, "--private"]
+    # The stage has pip, but not the project, and with-index only while its step runs.
+    command = ["docker", "run", "--rm", "--network", "host", "--entrypoint", "/usr/bin/python3"]
+    for name, target in {
+        "pyproject.toml": "/code/pyproject.toml",
+        "docker/with-index": "/with-index",
+    }.items():
+        command += ["--volume", f"{tried.project.path}/{name}:{target}:ro"]
+    command += ["--env", "PYPI_ACCOUNT", "--env", "PYPI_PASSWORD", IMAGE, "-IB", "/with-index", "--private"]
 
     done = tried.project.run(*command, "/opt/uv/bin/pip", "download", "in-house-tool", **tried.environment)
     public = tried.project.run(*command, "/opt/uv/bin/pip", "download", "packaging", **tried.environment)
@@ -482,10 +486,10 @@ def test_it_works_beside_nvidia_s_own_pytorch(ngc_image, index, tmp_path, file):
 
 
 def test_python_3_10_reads_pyproject_toml_with_debian_s_own_package(attempt, index):
-    """In the stage `uv`, the first that asks the index; each later one is made of the same base."""
+    """In the stage `system`, from which all others come."""
     tried = attempt(index.url, cuda="cu12-py310")
     in_a_plain_build(tried, index, PASSWORDS["plain"])
-    tried.arguments += ["--target", "uv"]
+    tried.arguments += ["--target", "system"]
 
     assert tried.build().code == 0, tried.log
 

@@ -176,7 +176,7 @@ def replace_another_uv() -> None:
     other = Path(os.environ.get("UV_PROJECT_ENVIRONMENT") or "/opt/venv", "bin/uv")
     if other.is_file() and not other.is_symlink():
         other.unlink()
-        other.symlink_to(os.path.abspath(__file__))
+        other.symlink_to(Path(__file__).absolute())
 
 
 def accelerator({{ 'words: list[str]' if stack.cuda_from == 'ngc' }}) -> list[str]:
