@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import pytest
+import requests
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from engines.base_image import Base
@@ -101,13 +102,13 @@ def test_the_printed_link_opens_and_a_cell_runs_as_the_user(notebook, browser, p
 
 @pytest.mark.parametrize("path", ["lab", "files/script.py", "api/contents", "api/kernels"])
 @pytest.mark.parametrize("token", ["", "?token=wrong"])
-def test_without_the_token_nothing_opens(notebook, browser, path, token):
+def test_without_the_token_nothing_opens(notebook, path, token):
     """A page leads to the question for the token, everything else is refused."""
-    page = browser.new_page()
-    answer = page.goto(link(notebook).partition("/lab")[0] + f"/{path}{token}")
-    page.close()
+    address = link(notebook).partition("/lab")[0]
 
-    assert "/login" in answer.url or answer.status in (401, 403), answer.status
+    answer = requests.get(f"{address}/{path}{token}", timeout=20, proxies={"http": ""})
+
+    assert "/login" in answer.url or answer.status_code in (401, 403), answer.status_code
 
 
 def test_the_curves_of_the_training_show(notebook, browser, pytestconfig, tmp_path):
