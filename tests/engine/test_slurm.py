@@ -224,11 +224,14 @@ def test_charliecloud_runs_the_same_image(login):
 def test_the_lines_of_the_template_s_own_page_run_as_they_are_typed(cluster, built):
     """For a project without Slurm's files: the default answers."""
     page = (TEMPLATE / "docs/slurm.md").read_text()
-    (save, build), (run,) = [block.splitlines() for block in re.findall(r"(?ms)^```sh\n(.*?)^```", page)]
+    images, job, submit = re.findall(r"(?ms)^```sh\n(.*?)^```", page)
+    save, build = images.splitlines()
     (execute,) = re.findall(r"`(apptainer exec [^`]+)`", page)[-1:]
     folder = cluster.home / "my-project"
     shutil.copytree(built.path, folder, symlinks=True)
     login = Login(cluster, [], folder.name)
+
+    (folder / "job.sh").write_text(job)
 
     done = BakedProject(folder).run("sh", "-euc", save)
     subprocess.run(["chown", "-R", f"{UID}:{UID}", folder], check=True)
@@ -236,8 +239,19 @@ def test_the_lines_of_the_template_s_own_page_run_as_they_are_typed(cluster, bui
     (folder / "my-project.tar").unlink()
 
     assert done.returncode == 0, done.stderr
-    for command in (run, execute):
-        shutil.rmtree(folder / "outputs", ignore_errors=True)
-        printed = login.run(command)
-        (result,) = re.findall(r"outputs/[\w.-]+", printed)
+    codes, log = login.finish(login.submit(submit))
+    assert codes == {"0:0"}, log
+    for run in (lambda: log, lambda: login.run(execute)):
+        (result,) = re.findall(r"outputs/[\w.-]+", run())
         assert (folder / result).stat().st_uid == UID
+        shutil.rmtree(folder / "outputs")
+
+    shown = "import os, sys, time; print([os.environ.get(sys.argv[1])], sys.argv[2:], flush=True)"
+    arguments = f"-c '{shown}; time.sleep(99)' PYTHONPATH 'a picture $5.png'"
+    waiting = login.submit(f"export PYTHONPATH=$HOME/lib; {submit.replace('script.py', arguments)}")
+    wait_until(lambda: "a picture" in login.log(waiting), 60, lambda: login.log(waiting))
+    login.run(f"scancel --batch --signal=TERM {waiting}")
+    codes, log = login.finish(waiting)
+    assert codes == {"143:0"}, log
+    assert "[None] ['a picture $5.png']" in log
+    assert "Bus error" not in log

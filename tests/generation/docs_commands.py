@@ -100,10 +100,18 @@ COMMANDS = {
     "kubectl apply --kustomize *": HERE + "test_scale_out.py::test_kubernetes_knows_every_field",
     "docker save *": SLURM,
     "apptainer *": SLURM,
+    "sbatch *": SLURM,
+    **dict.fromkeys(
+        [
+            *("#!/bin/bash", "#SBATCH *", "unset PYTHONPATH *", "export PYTHONNOUSERSITE=1", "trap 'kill *"),
+            *("container=$!", 'wait "$container"'),
+        ],
+        SLURM,
+    ),
     # a script, run as it stands
     **dict.fromkeys(
         [
-            *("#!/bin/sh", 'cd "$(dirname "$0")" || exit', "trap 'docker stop *", "wait; wait"),
+            *("#!/bin/sh", "CDPATH='' cd *", "trap 'docker stop *", "wait; wait"),
             *("run=$(docker compose run --detach app script.py) || exit", 'docker logs --follow "$run" &'),
             *('code=$(docker wait "$run")', 'docker rm "$run" > /dev/null', 'exit "$code"'),
         ],

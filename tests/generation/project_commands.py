@@ -5,7 +5,7 @@ a page has it; ` *` at its end stands for any arguments, or none.
 """
 
 from tests.generation.docs_commands import COMMANDS as SHARED
-from tests.generation.docs_commands import ENGINE, HERE, NEEDS_GPU, SLURM
+from tests.generation.docs_commands import ENGINE, HERE, NEEDS_GPU
 
 CONTENTS = ENGINE + "test_image_contents.py::"
 RAY = ENGINE + "test_ray.py::"
@@ -58,7 +58,6 @@ COMMANDS = {
     "docker tag *": REGISTRY,
     "docker push *": REGISTRY,
     "docker pull *": REGISTRY,
-    "sbatch *": SLURM,
     "sbatch docker/slurm.sh doctor": ENGINE
     + "test_slurm.py::test_the_doctor_names_what_is_read_only_and_apptainer_s_option",
     "sbatch --array=0-3 *": ENGINE + "test_slurm.py::test_an_array_reads_each_picture_once",

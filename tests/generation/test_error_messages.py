@@ -35,7 +35,9 @@ def rows(section: str = "") -> list[str]:
 
 def parts(message: str) -> list[str]:
     """Return the fixed parts of a message, without the name of the program that prints it."""
-    message = re.sub(r"^(sync|with-network|with-index|uv|entrypoint|write-env|ray-token): ", "", message)
+    message = re.sub(
+        r"^(sync|with-network|with-index|uv|entrypoint|write-env|ray-token|slurm): ", "", message
+    )
     return [part for part in (part.strip(" ().,:;") for part in message.split("…")) if part]
 
 

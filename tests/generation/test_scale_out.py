@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import stat
 import subprocess
 import sysconfig
@@ -199,6 +200,40 @@ def test_a_ray_cluster_in_kubernetes_is_the_one_of_the_image(manifests):
     assert (manifests.path / script).is_file()
 
 
+@pytest.mark.parametrize("project", ["a" * 50, f"{'a' * 42}_{'b' * 7}", "my_project"])
+def test_the_names_of_a_project_fit_whatever_its_length(bake, project):
+    """KubeRay takes 47 characters (its validation.go, read), and makes a Job of that name beside base's."""
+    made = bake(project=project, scale_out="ray-and-kubernetes")
+    job, policy = render(made, "base")
+    rayjob, policy_of_ray = render(made, "overlays/rayjob")
+    name, shared = rayjob["metadata"]["name"], job["metadata"]["name"]
+
+    assert shared == policy["metadata"]["name"] == project.replace("_", "-")
+    assert len(name) <= 47
+    assert name.startswith(shared[:42])
+    assert name.endswith("-ray")
+    assert name not in (shared, policy["metadata"]["name"])
+    assert f"kubectl logs --follow job/{name}\n" in made.read("kubernetes/overlays/rayjob/rayjob.yaml")
+    # an Indexed Job's pods have its name and a number as their host name
+    names = [name, f"{shared}-{job['spec']['completions'] - 1}", policy_of_ray["metadata"]["name"]]
+    labels = [value for found in (job, rayjob) for each in labels_of_pods(found) for value in each.values()]
+    for label in names + labels:
+        assert re.fullmatch(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?", label), label
+        assert "--" not in label
+    assert all(selected(policy_of_ray, of_ray) for of_ray in labels_of_pods(rayjob))
+    assert not any(selected(policy, of_ray) for of_ray in labels_of_pods(rayjob))
+
+
+@pytest.mark.parametrize(
+    ("environment", "result"), [("inference", "/cache/edges"), ("full", "/cache/predictions")]
+)
+def test_the_page_names_a_result_after_what_it_is(projects, environment, result):
+    ray = {**COMBINATIONS[0], "environment": environment, "scale_out": "ray"}
+    page = projects[sentence(ray)].read("docs/scale-out.md")
+
+    assert re.findall(r"predict\.py /cache/pictures --output (\S+)", page) == [result]
+
+
 @pytest.fixture
 def with_ray(bake) -> BakedProject:
     """A project with `scale_out=ray`, to change."""
@@ -220,6 +255,16 @@ def test_a_token_is_long_and_only_its_owner_may_read_it(with_ray):
     assert int(token.read_text(), 16) > 0
     assert stat.S_IMODE(token.stat().st_mode) == 0o600
     assert token.read_text() not in done.stdout
+
+
+def test_an_exported_cdpath_leads_the_token_nowhere_else(with_ray, tmp_path):
+    (tmp_path / "elsewhere/docker").mkdir(parents=True)
+
+    done = with_ray.run("sh", "docker/ray-token.sh", CDPATH=str(tmp_path / "elsewhere"))
+
+    assert done.returncode == 0, done.stderr
+    assert (with_ray.path / ".ray-token").is_file()
+    assert not (tmp_path / "elsewhere/.ray-token").exists()
 
 
 def test_without_random_bytes_there_is_no_token(with_ray, tmp_path):

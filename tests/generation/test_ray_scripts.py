@@ -1,0 +1,147 @@
+"""predict.py and train.py refuse what they cannot do in one line, before Ray starts: with stand-in packages.
+
+The project's own tests (tests/test_cluster.py there) do it with the real ones.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import BakedProject
+from tests.generation.conftest import COMBINATIONS, sentence
+
+# Ray must not start. The text of a model decides what ONNX Runtime does with it.
+STAND_INS = """
+import os, runpy, sys
+from pathlib import Path
+from unittest.mock import MagicMock
+
+class Session:
+    def __init__(self, model, **options):
+        self.text = Path(model).read_text()
+        os.write(2, b"a line of ONNX Runtime's\\n")
+        if self.text == "broken":
+            raise RuntimeError(f" : INVALID_PROTOBUF : Load model from {model} failed:broken")
+
+    def get_providers(self):
+        return ["CPUExecutionProvider"]
+
+    def run(self, outputs, inputs):
+        raise ValueError(f"Required inputs (['x']) are missing from input feed ({[*inputs]}).")
+
+for name in ("cv2", "onnxruntime", "pyarrow", "pyarrow.compute", "pyarrow.dataset", "ray", "ray.data",
+             "ray.exceptions", "ray.train", "ray.train.torch", "torch", "my_project.digits",
+             "my_project.exported", "my_project.training"):
+    sys.modules[name] = MagicMock()
+sys.modules["ray"].init.side_effect = SystemExit("Ray was started")
+sys.modules["ray.exceptions"].RayError = type("RayError", (Exception,), {})
+sys.modules["ray"].train.TrainingFailedError = type("TrainingFailedError", (Exception,), {})
+sys.modules["onnxruntime"].InferenceSession = Session
+sys.modules["onnxruntime"].get_available_providers.return_value = ["CPUExecutionProvider"]
+sys.argv.pop(0)
+"""
+RUN = STAND_INS + "runpy.run_path(sys.argv[0], run_name='__main__')"
+CHOOSE = """
+import my_project.cluster as cluster
+resources, wanted = {"CPU": 4.0, "GPU": float(sys.argv[0])}, int(sys.argv[1]) or None
+sys.modules["ray"].cluster_resources.return_value = resources
+try:
+    print(cluster.choose_workers(wanted, cluster.Needs(cpus=0, gpus=1), 0.1))
+except ValueError as error:
+    print(error)
+"""
+# An environment, a script of it, an option that takes a number.
+NUMBERS = [
+    ("inference", "predict.py", "--workers"),
+    ("full", "predict.py", "--workers"),
+    ("full", "train.py", "--workers"),
+    ("full", "train.py", "--epochs"),
+    ("full", "script.py", "--epochs"),
+]
+# As root, without root's right to read every file.
+LIKE_A_USER = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.getuid() == 0 else []
+
+
+def of_environment(projects, environment: str) -> BakedProject:
+    """Return a project with Ray. Do not change it."""
+    ray = {**COMBINATIONS[0], "environment": environment, "scale_out": "ray"}
+    return projects[sentence(ray)]
+
+
+def run(project: BakedProject, code: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run Python code in the project, with its package."""
+    source = {**os.environ, "PYTHONPATH": str(project.path / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [*LIKE_A_USER, sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, cwd=project.path, env=source, capture_output=True, text=True)
+
+
+@pytest.fixture
+def pictures(tmp_path) -> Path:
+    """A folder with a picture, which nothing reads."""
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures/one.png").touch()
+    return tmp_path / "pictures"
+
+
+@pytest.mark.parametrize("environment", ["inference", "full"])
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda path: path.write_text("broken"), "broken"),
+        (lambda path: path.write_text("of other inputs"), "Required inputs (['x']) are missing"),
+        (lambda path: path.mkdir(), "Is a directory"),
+        (lambda path: path.touch(0), "Permission denied"),
+    ],
+    ids=["broken", "other inputs", "folder", "unreadable"],
+)
+def test_a_model_that_cannot_be_used_is_named_before_ray_starts(
+    projects, pictures, tmp_path, environment, make, why
+):
+    project, model = of_environment(projects, environment), tmp_path / "my.onnx"
+    make(model)
+
+    done = run(project, RUN, "predict.py", pictures, "--model", model, "--output", tmp_path / "result")
+
+    assert done.stderr.startswith(f"predict.py: {model}: {why}")
+    assert done.stderr.count("\n") == 1
+    assert (done.returncode, done.stdout) == (1, "")
+
+
+@pytest.mark.parametrize("value", ["0", "-2"])
+@pytest.mark.parametrize(("environment", "script", "option"), NUMBERS)
+def test_a_number_below_one_is_refused_with_the_option_s_name(projects, environment, script, option, value):
+    done = run(of_environment(projects, environment), RUN, script, option, value)
+
+    expected = f"{script}: error: argument {option}: {value} is not a number of 1 or more"
+    assert done.stderr.splitlines()[-1:] == [expected]
+    assert (done.returncode, done.stdout) == (2, "")
+
+
+@pytest.mark.parametrize(
+    ("gpus", "wanted", "printed"),
+    [
+        ("2", "0", "2"),
+        ("2", "1", "1"),
+        (
+            "2",
+            "3",
+            "3 workers do not fit: each takes 1 GPU, and reading takes 0.1 CPU; the cluster has 4 CPUs and "
+            "2 GPUs, enough for 2. Use fewer --workers, or add machines",
+        ),
+        (
+            "0.5",
+            "0",
+            "no worker fits: each takes 1 GPU, and reading takes 0.1 CPU; the cluster has 4 CPUs and "
+            "0.5 GPUs. Add machines",
+        ),
+    ],
+)
+def test_too_many_workers_are_refused_with_how_many_fit(projects, gpus, wanted, printed):
+    done = run(of_environment(projects, "full"), STAND_INS + CHOOSE, gpus, wanted)
+
+    assert (done.stdout, done.stderr) == (f"{printed}\n", "")
