@@ -27,6 +27,8 @@ class Session:
         os.write(2, b"a line of ONNX Runtime's\\n")
         if self.text == "broken":
             raise RuntimeError(f" : INVALID_PROTOBUF : Load model from {model} failed:broken")
+        if self.text == "for a GPU":
+            raise type("NotImplemented", (Exception,), {})(" : NOT_IMPLEMENTED : Could not find an implementation")
 
     def get_providers(self):
         return ["CPUExecutionProvider"]
@@ -110,6 +112,18 @@ def test_a_model_that_cannot_be_used_is_named_before_ray_starts(
     assert done.stderr.startswith(f"predict.py: {model}: {why}")
     assert done.stderr.count("\n") == 1
     assert (done.returncode, done.stdout) == (1, "")
+
+
+def test_a_model_with_an_operator_for_gpus_alone_is_left_to_the_workers(projects, pictures, tmp_path):
+    model = tmp_path / "my.onnx"
+    model.write_text("for a GPU")
+
+    done = run(
+        of_environment(projects, "full"),
+        *(RUN, "predict.py", pictures, "--model", model, "--output", tmp_path / "result"),
+    )
+
+    assert done.stderr == "Ray was started\n"
 
 
 @pytest.mark.parametrize("value", ["0", "-2"])
