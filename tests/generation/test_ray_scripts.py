@@ -28,7 +28,7 @@ class Session:
         if self.text == "broken":
             raise RuntimeError(f" : INVALID_PROTOBUF : Load model from {model} failed:broken")
         if self.text == "for a GPU":
-            raise type("NotImplemented", (Exception,), {})(" : NOT_IMPLEMENTED : Could not find an implementation")
+            raise type("NotImplemented", (Exception,), {})(" : NOT_IMPLEMENTED : no kernel")
 
     def get_providers(self):
         return ["CPUExecutionProvider"]
