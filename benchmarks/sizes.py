@@ -25,8 +25,9 @@ from compatibility.index import CannotAsk, users_index
 
 MB, GB = 10**6, 10**9
 SYNC = TEMPLATE / "{{checked(cookiecutter.project)}}/docker/sync.sh"
-# Not computed: apt's packages and uv; Ubuntu, by Docker Hub; NVIDIA's PyTorch image, by its users.
-SYSTEM, UBUNTU, NGC = 70 * MB, 30 * MB, 10 * GB
+# Not computed: apt's packages (95 MB on Debian 12) with their lists, and uv; Ubuntu, by Docker Hub; NVIDIA's
+# PyTorch image, by its users.
+SYSTEM, UBUNTU, NGC = 140 * MB, 30 * MB, 10 * GB
 # NVIDIA's image that a Dockerfile for the line begins with: CUDA and cuDNN.
 IMAGES = {"cu13-py312": ("13.0", "9.13"), "cu12-py312": ("12.9", "9.10"), "cu12-py310": ("12.4", "9.1")}
 # What its -runtime form has of the toolkit; the -devel form has all of it.
