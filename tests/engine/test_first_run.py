@@ -19,6 +19,7 @@ def test_the_first_command_after_cookiecutter_needs_no_setting(base, bake, monke
         assert re.fullmatch(r"CHECKOUT=-\d+\nACCELERATOR=(cpu|nvidia)\n", project.read(".env"))
         assert done.returncode == 0, done.stderr
         assert "ExecutionProvider" in done.stdout
+        assert re.search(r"(?m)^speed +1920 x 1080: CPU [\d.]+ ms", done.stdout)
         picture = project.path / "outputs/example-edges.png"
         assert picture.stat().st_uid == project.path.stat().st_uid
         assert picture.read_bytes().startswith(b"\x89PNG")
