@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,6 +67,10 @@ def test_a_run_that_ends_leaves_nothing(started):
     process.communicate()
 
     assert process.returncode == 0
+    for _ in range(50):  # the kernel takes a moment
+        if not child.exists():
+            break
+        time.sleep(0.1)
     assert not folder.exists() and not child.exists()
 
 

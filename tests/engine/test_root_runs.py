@@ -132,7 +132,7 @@ def test_ldconfig_lets_no_library_of_a_job_into_a_program_of_root(light_image, b
     The environment `full` has links to the packages' CUDA libraries, for ONNX Runtime; here, to one of them.
     """
     dockerfile = bake(environment="full").read("docker/Dockerfile")
-    [links] = set(re.findall(r"find /opt/venv -path '\*/nvidia/.* {} \+", dockerfile))
+    [links] = set(re.findall(r"find /opt/venv -path '\*/nvidia/.* {} \\;", dockerfile))
     [variable] = set(re.findall(r"^ENV LD_LIBRARY_PATH=.*", dockerfile, re.M))
     step = f"RUN mkdir -p /usr/local/lib/nvidia && {links}\n{variable}"
     folder = "/opt/venv/lib/nvidia/cublas/lib"

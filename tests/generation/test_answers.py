@@ -332,3 +332,11 @@ def one_line(done) -> str:
     lines = (done.stdout + done.stderr).splitlines()
     assert len(lines) == 1, lines
     return lines[0]
+
+
+@pytest.mark.parametrize("name", ["project", "private_index", "private_packages"])
+@pytest.mark.parametrize("value", [{"a": "b"}, {}], ids=str)
+def test_an_answer_that_is_a_dict_is_refused_in_one_line(bake, name, value):
+    """As a configuration file may have it. cookiecutter renders it after all others."""
+    with pytest.raises(FailedHookException, match=rf"^{name} cannot be used: it is not text\. Nothing was"):
+        bake(**{"private_index": "https://pypi.example.com/simple", "private_packages": "one", name: value})
