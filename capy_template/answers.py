@@ -105,10 +105,9 @@ def private_packages(answers: Mapping[str, str]) -> list[str]:
 
     Raises FailedHookException for an invalid name, or one that the project has from another index.
     """
+    # cookiecutter renders an answer that is a dict after all others, so it is not there yet
     for name in ("private_packages", "private_index", "project"):
-        require_text(
-            name, answers.get(name)
-        )  # cookiecutter renders an answer that is a dict after all others
+        require_text(name, answers.get(name))
     listed = [name.strip() for name in answers["private_packages"].split(",")]
     names = [re.sub(r"[-_.]+", "-", name).lower() for name in listed if name]
     if names and not index_url(answers["private_index"]):

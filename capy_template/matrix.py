@@ -94,12 +94,15 @@ class Stack:
             "minimum_python": self.facts["lowest_python"],
             "shared_memory_mib": SHARED_MEMORY_MIB if self.shm_size else None,
             "packages": [DISTRIBUTIONS.get(name, name) for name in self.packages if name not in FRAMEWORKS],
-            "cuda_packages": [
-                item.split(";")[0].strip() for item in self.nvidia if item.startswith("nvidia-")
-            ],
+            "cuda_packages": self.cuda_packages,
             "frameworks": frameworks,
             "lines_with_cuda": {name: list(lines) for name, lines in self.lines_with_cuda.items()},
         }
+
+    @property
+    def cuda_packages(self) -> list[str]:
+        """Return the CUDA packages that pyproject.toml names itself; with PyTorch its packages bring them."""
+        return cuda_packages(self.facts) if self.cuda_from == "wheels" and not self.has("torch") else []
 
     def _framework(self, name: str) -> dict[str, Any]:
         by_image = self.cuda_from == "ngc"  # each release of NVIDIA's image has its own version

@@ -161,8 +161,7 @@ def rows(lines: dict[str, Any]) -> Iterator[list[str]]:
 
 def cuda_of_inference(line: str) -> str:
     """Return the CUDA packages that `inference` installs for a GPU."""
-    packages = [text.partition(" ;")[0] for text in stack("inference", line).nvidia]
-    return ", ".join(packages[1:]) or "none: they are in NVIDIA's image"
+    return ", ".join(stack("inference", line).cuda_packages) or "none: they are in NVIDIA's image"
 
 
 def facts(lines: dict[str, Any], name: str) -> list[str]:

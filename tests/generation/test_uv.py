@@ -115,12 +115,12 @@ def test_a_package_of_a_part_of_the_workspace_is_installed_with_the_whole(bake, 
     with (uv.project.path / "pyproject.toml").open("a") as file:
         file.write('[tool.uv.workspace]\nmembers = ["libs/one"]\n')
 
-    calls = uv.calls("--directory libs/one add x")
+    calls = uv.calls("--offline --directory libs/one --color never add x")
 
     root = uv.project.path
     assert calls[:2] == [
-        "--directory libs/one add x, not synced",
-        f"--directory {root} --project {root} sync --inexact --extra cpu --group dev",
+        "--offline --directory libs/one --color never add x, not synced",
+        f"--offline --color never --directory {root} --project {root} sync --inexact --extra cpu --group dev",
     ]
     assert (uv.code != 0) == bool(fails)
     assert ("uv.lock" in uv.files()) == (not fails)
@@ -140,6 +140,12 @@ def test_a_uv_that_a_package_brings_is_replaced(bake, tmp_path):
     uv.calls("add hatch", UV_PROJECT_ENVIRONMENT=str(tmp_path / "environment"))
 
     assert theirs.resolve() == uv.script.resolve()
+    # called by that link, while a newer uv takes its place
+    own, uv.script = uv.script, theirs
+    with (tmp_path / "uv").open("a") as stand_in:
+        stand_in.write(f"rm {theirs}; echo 'a newer program' > {theirs}\n")
+    uv.calls("sync", UV_PROJECT_ENVIRONMENT=str(tmp_path / "environment"))
+    assert theirs.resolve() == own.resolve()
 
 
 def test_a_change_that_is_terminated_while_it_installs_is_undone(bake, tmp_path):

@@ -23,6 +23,7 @@ from confusion import refusal
 from handover import take
 {% endif %}
 
+OWN = os.path.realpath(__file__)  # also where a link led here
 UV = ["/usr/local/bin/with-network", "/opt/uv/bin/uv"]
 {% if cookiecutter.__index_url %}
 WITH_INDEX = ["/usr/local/bin/with-index"]
@@ -113,7 +114,7 @@ def change(words: list[str], command: str, options: list[str]) -> int:
         # as uv does: only `remove` uninstalls packages of `uv pip install`
         keep = ["--inexact"] if command == "add" else []
         if root != folder:  # the extra of ACCELERATOR is the whole project's
-            options = ["--directory", str(root), "--project", str(root)]
+            options = [*elsewhere(options), "--directory", str(root), "--project", str(root)]
         failed = uv([*options, "sync", *keep, *accelerator({{ 'keep' if stack.cuda_from == 'ngc' }})])
         installed = not failed
     finally:  # on SIGTERM, too
@@ -149,6 +150,15 @@ def project(options: list[str]) -> Path:
     return next(found, start)
 
 
+def elsewhere(options: list[str]) -> list[str]:
+    """Return global options without those that name a folder."""
+    kept, words = [], iter(options)
+    for word in words:
+        option = [word, next(words)] if word in WITH_VALUE else [word]
+        kept += [] if word in ("--directory", "--project") else option
+    return kept
+
+
 def workspace(folder: Path) -> Path:
     """Return the folder of a project's uv.lock: that of the workspace if it is a part of one."""
     for parent in folder.parents:
@@ -176,7 +186,7 @@ def replace_another_uv() -> None:
     other = Path(os.environ.get("UV_PROJECT_ENVIRONMENT") or "/opt/venv", "bin/uv")
     if other.is_file() and not other.is_symlink():
         other.unlink()
-        other.symlink_to(Path(__file__).absolute())
+        other.symlink_to(OWN)
 
 
 def accelerator({{ 'words: list[str]' if stack.cuda_from == 'ngc' }}) -> list[str]:
