@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 
 from engines import arm64, leftovers
 from engines.steps import locked
+from tests.support.waiting import ends, runs
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root has a lock of all engines")
 
@@ -34,14 +34,14 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def started(tmp_path: Path) -> Iterator[tuple[subprocess.Popen, Path, Path]]:
-    """A run that goes on, its folder, and its process in /proc."""
+def started(tmp_path: Path) -> Iterator[tuple[subprocess.Popen, Path, str]]:
+    """A run that goes on, its folder, and the id of its process."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(tmp_path)}
     process = subprocess.Popen(
         [sys.executable, "-c", RUN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
     )
     folder, pid = process.stdout.readline().split()
-    yield process, Path(folder), Path("/proc", pid)
+    yield process, Path(folder), pid
     process.communicate()  # the end of its input is its end
 
 
@@ -56,8 +56,8 @@ def test_a_folder_goes_with_what_runs_in_it_once_its_run_is_dead(started, killed
     with locked():
         leftovers.remove_leftovers()
 
-    running = child.exists() and "Z" not in (child / "stat").read_text().split()[2]
-    assert (folder.exists(), running) == (not killed, not killed)
+    assert ends(child) if killed else runs(child)
+    assert folder.exists() is not killed
     assert (str(folder) in Path("/proc/self/mountinfo").read_text()) is not killed
 
 
@@ -67,11 +67,8 @@ def test_a_run_that_ends_leaves_nothing(started):
     process.communicate()
 
     assert process.returncode == 0
-    for _ in range(50):  # the kernel takes a moment
-        if not child.exists():
-            break
-        time.sleep(0.1)
-    assert not folder.exists() and not child.exists()
+    assert ends(child)
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize("killed", [True, False])

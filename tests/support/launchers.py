@@ -21,6 +21,7 @@ import pytest
 
 from tests.support.probes import PATIENT, PROBE
 from tests.support.tables import report_table
+from tests.support.waiting import within
 
 Finished = subprocess.CompletedProcess[str]
 YES = "yes"
@@ -169,16 +170,6 @@ def signals(launcher: Launcher) -> str:
     if saved.read_text() != "x":
         return "SIGTERM arrived twice"
     return YES if code == 42 else f"42 became {code}"
-
-
-def within(seconds: float, done: Callable[[], bool]) -> bool:
-    """Wait until `done()` and return whether it was in time."""
-    end = time.monotonic() + seconds
-    while not done():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.1)
-    return True
 
 
 def gpu_request(launcher: Launcher) -> str:

@@ -9,8 +9,9 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.support.launchers import WAIT_SECONDS, within
+from tests.support.launchers import WAIT_SECONDS
 from tests.support.probes import PATIENT
+from tests.support.waiting import within
 
 HOSTS = Path(__file__).parent.parent.parent / "docs/hosts.md"
 
