@@ -117,6 +117,24 @@ def test_every_launcher_gives_the_gpus(cdi, name):
 
 
 @pytest.mark.parametrize(
+    ("option", "shown"),
+    [
+        pytest.param("--device=nvidia.com/gpu=all", BOTH, id="all"),
+        pytest.param("--device=nvidia.com/gpu=1", "nvidia1", id="one"),
+        pytest.param("--gpus=all", None, id="not by --gpus"),
+    ],
+)
+def test_docker_run_names_the_gpus_as_devices(cdi, option, shown):
+    environment = {**cdi.engine.environment(), **cdi.client}
+    done = cdi.project.run("docker", "run", "--rm", option, image_of(PROJECT, "cdi"), *SHOW, **environment)
+
+    if shown is None:
+        assert 'could not select device driver ""' in done.stderr
+    else:
+        assert (done.returncode, done.stdout) == (0, f"{shown}\n"), done.stderr
+
+
+@pytest.mark.parametrize(
     ("settings", "shown"),
     [
         pytest.param({"GPU_IDS": "all"}, BOTH, id="all"),

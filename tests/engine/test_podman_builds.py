@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -59,6 +60,26 @@ def test_docker_compose_builds_with_the_overlay_and_runs_that(user):
     assert done.returncode == 0, done.stderr
     (result,) = (user.path / "outputs").glob("*.png")
     assert result.stat().st_uid == user.path.stat().st_uid
+
+
+def test_podman_build_takes_the_secrets_as_the_project_s_page_says(user):
+    """Its command word for word, but for the base image and the network of this machine."""
+    listed = user.run("podman", "compose", "config", "--images", "app")
+    page = (user.path / "docs/engines.md").read_text()
+    command = re.search(r"(?ms)^podman build .*?$(?<!\\)", page)[0]
+    for written, here in (
+        ("NAME", listed.stdout.strip()),
+        ("ubuntu:24.04", f"{BASE} --network host"),
+        ("ca.pem", CERTIFICATES),
+    ):
+        assert command.count(written) == 1
+        command = command.replace(written, str(here))
+
+    built = user.run("sh", "-c", command)
+    done = user.run("podman", "compose", "run", "--rm", "-T", "app", "script.py")
+
+    assert built.returncode == 0, built.stderr[-3000:]
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_dev_container_opens_and_everything_in_it_can_be_written(user, pytestconfig):

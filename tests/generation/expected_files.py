@@ -59,6 +59,7 @@ docker/with-network.sh
 docker/write-env.sh
 docs/data.md
 docs/deploy.md
+docs/engines.md
 docs/errors.md
 docs/files.md
 docs/gpu.md

@@ -25,6 +25,11 @@ COMMANDS = {
         "tests/devcontainer/test_git.py::test_every_linter_runs_in_a_worktree"
     ),
     "uvx cruft link *": HERE + "test_updates.py::test_the_readme_s_command_links_a_project",
+    # Podman
+    "podman compose *": ENGINE
+    + "test_podman_builds.py::test_docker_compose_builds_with_the_overlay_and_runs_that",
+    "podman build *": ENGINE
+    + "test_podman_builds.py::test_podman_build_takes_the_secrets_as_the_project_s_page_says",
     # what is in the image
     "docker compose run --rm app uv tool run *": CONTENTS + "test_an_sbom_of_the_whole_image",
     "docker compose run --rm app sh -c 'uv pip freeze *": CONTENTS
@@ -33,7 +38,7 @@ COMMANDS = {
     "docker compose exec app entrypoint *": ENGINE
     + "test_root_runs.py::test_docker_exec_with_the_entrypoint_is_the_user_with_the_environment",
     "docker compose down --remove-orphans": ENGINE
-    + "test_faults.py::test_ctrl_c_twice_leaves_no_container_and_no_file_of_root_s",
+    + "test_faults.py::test_ctrl_c_leaves_no_container_and_no_file_of_root_s",
     "docker exec -it work entrypoint": ENGINE
     + "test_entrypoint_commands.py::test_it_starts_commands_in_a_running_container_too",
     "docker exec -it CONTAINER bash": "tests/devcontainer/test_day_two.py::"

@@ -1,4 +1,4 @@
-"""Schedule tests on two workers with one engine, and collect their reports for the summary."""
+"""Schedule tests on several workers with one engine, and collect their reports for the summary."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
-WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")  # gw0, gw1; empty without workers
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")  # gw0, gw1 …; empty without workers
 CHECKOUT = f"-{WORKER}" if WORKER else ""
 REPORT = pytest.StashKey[list[str]]()
 ENGINE_USED = pytest.StashKey[bool]()  # by this process or by one of its workers

@@ -42,8 +42,10 @@ choose_ids() {  # sets uid and gid: USER_ID and GROUP_ID, else the owner of /cod
     gid=${GROUP_ID:-${owner#* }}
     # Group 0 can read root's files on the host: only with GROUP_ID=0.
     [ "$gid" != 0 ] || [ "${GROUP_ID:-}" ] || gid=$uid
+{% if cookiecutter.__index_url %}
     # This group can read PIP_CONF and NETRC (docker/Dockerfile).
     [ "$gid" != 65533 ] || die 64 "GROUP_ID=65533 is the image's own group index; take the output of 'id -g', or leave it unset"
+{% endif %}
     # On a rootless engine, root in the container is your user on the host; no other id owns /code.
     read -r inside outside _ < /proc/self/uid_map
     [ "$inside $outside" != '0 0' ] || { refuse_root; return 0; }
@@ -60,6 +62,7 @@ name_app() {  # writes the ids into the lines of `app`; fails on a read-only sys
         -e "s/^app:x:[0-9]*:$/app:x:$gid:/" /etc/passwd /etc/group 2>/dev/null
 }
 
+{% if cookiecutter.__index_url %}
 read_login() {  # reads PIP_CONF and NETRC for `uv`, as root: your programs cannot open their folder
     [ -d /opt/index ] || return 0
     case ${1:-} in
@@ -76,6 +79,7 @@ read_login() {  # reads PIP_CONF and NETRC for `uv`, as root: your programs cann
     [ "$code" = 0 ] || [ -z "$asked" ] || exit "$code"
 }
 
+{% endif %}
 step_down() {  # without chown: every uid can write /cache, the home and the environment
     more=''
     for group in $(id -G); do [ "$group" = 0 ] || more=$more,$group; done  # --group-add video
@@ -208,11 +212,13 @@ refuse_planted
 # From the kernel: `id` would be one more process.
 while read -r key user _; do [ "$key" != Uid: ] || break; done < /proc/self/status
 spent=''
-# Not a uv that a package brings: it may get a login.
+# The image's uv, not one that a package brings.
 case ${1:-} in uv) shift; set -- /usr/local/bin/uv "$@" ;; esac
 if [ "$user" = 0 ]; then
     choose_ids
+{% if cookiecutter.__index_url %}
     read_login "$@"
+{% endif %}
     [ "$uid" = 0 ] || step_down "$@"
     own_rights_only && spent=yes  # your user is root: drop the entrypoint's capabilities before your program
     keep_home /root
