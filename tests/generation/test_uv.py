@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -110,20 +111,60 @@ def test_the_files_of_the_named_project_are_put_back(bake, tmp_path, option):
 def test_a_package_of_a_part_of_the_workspace_is_installed_with_the_whole(bake, tmp_path, fails):
     """Its pyproject.toml has no extra of ACCELERATOR, and its lock file is the workspace's."""
     uv = Uv(bake(), tmp_path, fails=fails)
-    (uv.project.path / "libs/one").mkdir(parents=True)
-    (uv.project.path / "libs/one/pyproject.toml").write_text("[project]\n")
-    with (uv.project.path / "pyproject.toml").open("a") as file:
-        file.write('[tool.uv.workspace]\nmembers = ["libs/one"]\n')
+    uv.add_part("libs/one")
 
     calls = uv.calls("--offline --directory libs/one --color never add x")
 
-    root = uv.project.path
     assert calls[:2] == [
         "--offline --directory libs/one --color never add x, not synced",
-        f"--offline --color never --directory {root} --project {root} sync --inexact --extra cpu --group dev",
+        f"--offline --color never sync --inexact {uv.whole()} --extra cpu --group dev",
     ]
     assert (uv.code != 0) == bool(fails)
     assert ("uv.lock" in uv.files()) == (not fails)
+
+
+@pytest.mark.parametrize(
+    "typed", ["--directory libs/one sync --locked", "sync --project=libs/one --locked --all-packages"]
+)
+def test_a_part_of_the_workspace_is_synced_with_the_whole(bake, tmp_path, typed):
+    uv = Uv(bake(), tmp_path)
+    uv.add_part("libs/one")
+
+    assert uv.calls(typed) == [f"sync --locked {uv.whole()} --extra cpu --group dev"]
+
+
+def test_a_sync_of_one_package_would_remove_the_accelerator_s(bake, tmp_path):
+    uv = Uv(bake(), tmp_path)
+    uv.add_part("libs/one")
+
+    assert (uv.calls("sync --package one"), uv.code) == ([], 64)
+    assert "to install all of them: uv sync --all-packages" in uv.stderr
+
+
+@pytest.mark.parametrize("typed", ["export --package one", "--directory libs/one export"])
+def test_the_export_of_a_part_has_no_extra_of_the_whole(bake, tmp_path, typed):
+    uv = Uv(bake(), tmp_path)
+    uv.add_part("libs/one")
+
+    assert uv.calls(typed) == [typed]
+
+
+@pytest.mark.parametrize("setting", ["UV_NO_SYNC", "UV_FROZEN"])
+@pytest.mark.parametrize(("value", "calls"), [("1", 1), ("true", 1), ("0", 2), ("", 2)])
+def test_a_setting_of_uv_s_that_says_not_to_install_is_kept(bake, tmp_path, setting, value, calls):
+    uv = Uv(bake(), tmp_path)
+
+    assert len(uv.calls("add x", **{setting: value})) == calls
+
+
+@pytest.mark.parametrize("when", ["sync", "doctor"])
+def test_ctrl_c_ends_it_in_one_line_at_most(bake, tmp_path, when):
+    uv = Uv(bake(), tmp_path, fails="sync" if when == "sync" else "", hangs=True, doctor="exec sleep 60")
+
+    uv.terminate("add x", when=when, by=signal.SIGINT)
+
+    assert uv.code == 130
+    assert "Traceback" not in uv.stderr
 
 
 def test_a_uv_that_a_package_brings_is_replaced(bake, tmp_path):
@@ -161,7 +202,7 @@ def test_a_change_that_is_terminated_while_it_installs_is_undone(bake, tmp_path)
 def test_the_doctor_which_imports_packages_does_not_get_the_password(bake, tmp_path):
     project = bake(private_index="https://pypi.example.com/simple")
 
-    calls = Uv(project, tmp_path, doctor=0).calls("sync", PYPI_PASSWORD="s3cr3t")
+    calls = Uv(project, tmp_path, doctor="exit 0").calls("sync", PYPI_PASSWORD="s3cr3t")
 
     login = f", with a login for {project.path}"
     assert calls == [f"{SYNC}, with the password{login}", "doctor --packages"]
@@ -265,7 +306,7 @@ class Uv:
         group: str = "dev",
         fails: str = "",
         hangs: bool = False,
-        doctor: int | None = None,
+        doctor: str | None = None,
     ) -> None:
         self.project, self.group, self.code, self.stderr = project, group, 0, ""
         stand_in = folder / "uv"
@@ -290,7 +331,7 @@ class Uv:
         look = folder / "doctor"
         if doctor is not None:
             look.write_text(
-                f'#!/bin/sh\necho "doctor $*${{PYPI_PASSWORD:+, with the password}}"\nexit {doctor}\n'
+                f'#!/bin/sh\necho "doctor $*${{PYPI_PASSWORD:+, with the password}}"\n{doctor}\n'
             )
             look.chmod(0o755)
         self.script = folder / "uv.py"
@@ -307,16 +348,29 @@ class Uv:
         self.code, self.stderr = done.returncode, done.stderr
         return done.stdout.splitlines()
 
-    def terminate(self, typed: str, when: str) -> None:
-        """Type a command, and end it as soon as uv is called with a word."""
+    def add_part(self, name: str) -> None:
+        """Make a workspace of the project, with a package that has no extra."""
+        part = self.project.path / name
+        part.mkdir(parents=True)
+        (part / "pyproject.toml").write_text("[project]\n")
+        with (self.project.path / "pyproject.toml").open("a") as file:
+            file.write(f'[tool.uv.workspace]\nmembers = ["{name}"]\n')
+
+    def whole(self) -> str:
+        """Return the options that name all of the workspace."""
+        return f"--all-packages --directory {self.project.path} --project {self.project.path}"
+
+    def terminate(self, typed: str, when: str, by: int = signal.SIGTERM) -> None:
+        """Type a command, and send it and its children a signal as soon as it starts `when`."""
         environment = {**os.environ, **PATH, "ACCELERATOR": "cpu", "PYTHONUNBUFFERED": "1"}
-        options = {"cwd": self.project.path, "env": environment, "stdout": subprocess.PIPE, "text": True}
+        options = {"cwd": self.project.path, "env": environment, "text": True, "start_new_session": True}
+        options |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         with subprocess.Popen(self.command(typed), **options) as process:
             for line in process.stdout:
                 if line.startswith(when):
-                    process.terminate()
+                    (os.killpg if by == signal.SIGINT else os.kill)(process.pid, by)
                     break
-            self.code = process.wait(timeout=30)
+            self.code, self.stderr = process.wait(timeout=30), process.stderr.read()
 
     def files(self) -> dict[str, str]:
         """Return the two files that a change writes, as far as they are there."""

@@ -42,6 +42,7 @@ WITH_VALUE += ("--python-preference", "--python-fetch")
 # With one of these, the command line itself says what to sync.
 CHOSEN = ("--extra", "--all-extras", "--only-group", "--only-dev", "--script")
 NOT_SYNCED = ("--no-sync", "--frozen", "--script")
+OFF = ("", "0", "false", "no", "off", "n", "f")  # what uv reads as no
 INFORMS = ("--help", "-h", "--version", "-V")
 CHANGES = (["sync"], ["pip", "install"], ["pip", "uninstall"], ["pip", "sync"])
 
@@ -59,14 +60,18 @@ def main(words: list[str]) -> int:
         os.execve(UV[0], *called(words))
     if not command or given(words, *INFORMS):
         return uv(words)
-    if command[0] in ("add", "remove") and not given(words, *NOT_SYNCED):
+    if command[0] in ("add", "remove") and not is_unsynced(words):
         failed = change(words, command[0], options)
         if not failed and not os.environ.get("SYNC_GROUP"):  # the dev container keeps its packages
             say("this container has the change; for the next ones: docker compose build")
-    elif command[0] == "export" and not given(words, *CHOSEN, "--project", "--directory"):
-        return uv([*words, *extra()])
+    elif command[0] == "export" and not given(words, *CHOSEN, "--package", "--project", "--directory"):
+        part = workspace(project(options)) != project(options)
+        return uv([*words, *([] if part else extra())])
     elif command[0] == "sync" and not given(words, *CHOSEN):
-        failed = uv([*words, *accelerator({{ 'words' if stack.cuda_from == 'ngc' }})])
+        if given(words, "--package"):
+            say("sync --package removes all other packages; to install all of them: uv sync --all-packages")
+            return 64
+        failed = uv([*whole(words, project(options)), *accelerator({{ 'words' if stack.cuda_from == 'ngc' }})])
     else:
         failed = uv(words)
         if command not in CHANGES:
@@ -94,6 +99,12 @@ def given(words: list[str], *options: str) -> bool:
     return any(word.partition("=")[0] in options for word in words)
 
 
+def is_unsynced(words: list[str]) -> bool:
+    """Return whether `uv add` or `uv remove` was told not to install."""
+    settings = (os.environ.get(name, "").lower() for name in ("UV_NO_SYNC", "UV_FROZEN"))
+    return given(words, *NOT_SYNCED) or any(setting not in OFF for setting in settings)
+
+
 def change(words: list[str], command: str, options: list[str]) -> int:
     """Add or remove a package and return the exit code.
 
@@ -113,9 +124,8 @@ def change(words: list[str], command: str, options: list[str]) -> int:
             return failed
         # as uv does: only `remove` uninstalls packages of `uv pip install`
         keep = ["--inexact"] if command == "add" else []
-        if root != folder:  # the extra of ACCELERATOR is the whole project's
-            options = [*elsewhere(options), "--directory", str(root), "--project", str(root)]
-        failed = uv([*options, "sync", *keep, *accelerator({{ 'keep' if stack.cuda_from == 'ngc' }})])
+        sync = whole([*options, "sync", *keep], folder)
+        failed = uv([*sync, *accelerator({{ 'keep' if stack.cuda_from == 'ngc' }})])
         installed = not failed
     finally:  # on SIGTERM, too
         if not installed:
@@ -150,13 +160,22 @@ def project(options: list[str]) -> Path:
     return next(found, start)
 
 
-def elsewhere(options: list[str]) -> list[str]:
-    """Return global options without those that name a folder."""
-    kept, words = [], iter(options)
-    for word in words:
-        option = [word, next(words)] if word in WITH_VALUE else [word]
-        kept += [] if word in ("--directory", "--project") else option
-    return kept
+def whole(words: list[str], folder: Path) -> list[str]:
+    """Return the arguments of `uv sync` for all of the workspace that a folder is a part of.
+
+    The extra of ACCELERATOR is in its root alone.
+    """
+    root = workspace(folder)
+    if root == folder:
+        return words
+    kept, rest = [], iter(words)
+    for word in rest:
+        name, equals, _ = word.partition("=")
+        if name not in ("--directory", "--project", "--all-packages"):
+            kept.append(word)
+        elif name != "--all-packages" and not equals:
+            next(rest, "")
+    return [*kept, "--all-packages", "--directory", str(root), "--project", str(root)]
 
 
 def workspace(folder: Path) -> Path:
@@ -248,4 +267,7 @@ if __name__ == "__main__":
         # `docker compose exec` starts as root, and uv would start the environment's Python as root
         os.execv(ENTRYPOINT, [ENTRYPOINT, *sys.argv])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # runs `finally`, which undoes a change
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)
