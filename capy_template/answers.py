@@ -81,15 +81,22 @@ def index_url(answer: str) -> str:
         reason = "it must begin with http:// or https://"
     elif {"?", "#"} & set(url):
         reason = "it has a query or a fragment; most URLs of an index end in /simple"
-    elif url and not re.fullmatch(
-        r"https?://([\w.-]+|\[[0-9a-f:.]+\])(:\d+)?(/[\w.~%+-]+)*", url, re.A | re.I
-    ):
+    elif url and not is_url(url):
         reason = "it is not of the form https://pypi.example.com/simple"
     elif has_no_port(url):
         reason = "its port is not from 1 to 65535"
     else:
         return url
     raise FailedHookException(f"private_index cannot be used: {reason}. Nothing was written")
+
+
+def is_url(url: str) -> bool:
+    """Return whether a text is a URL of a host that can exist, with a path."""
+    form = r"https?://([\w-]+(\.[\w-]+)*\.?|\[[0-9a-f:.]+\])(:\d+)?(/[\w.~%+-]+)*"
+    try:
+        return bool(re.fullmatch(form, url, re.A | re.I) and urlsplit(url).hostname)
+    except ValueError:  # what is in brackets is no IPv6 address
+        return False
 
 
 def has_no_port(url: str) -> bool:

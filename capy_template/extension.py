@@ -58,7 +58,7 @@ class CapyTemplate(Extension):
 
 def is_ours(source: str) -> bool:
     """Return whether the Jinja in a text is the template's own: a default, the hook or a file name."""
-    if source in json.loads((TEMPLATE / "cookiecutter.json").read_text()).values():
+    if source in json.loads((TEMPLATE / "cookiecutter.json").read_text(encoding="utf-8")).values():
         return True
     if source == (TEMPLATE / "hooks" / "post_gen_project.py").read_text(encoding="utf-8"):
         return True

@@ -28,8 +28,9 @@ if shutil.which("sh"):
         print("The Docker Engine gave no answer in 30 s. Start it, then run: sh docker/write-env.sh")
 
 # Without .env, or if no engine answered, a build is for a GPU.
-settings = project / ".env"
-on_cpu = settings.is_file() and "ACCELERATOR=cpu" in settings.read_text().splitlines()
+dotenv = project / ".env"
+lines = dotenv.read_text(encoding="utf-8", errors="replace").splitlines() if dotenv.is_file() else []
+on_cpu = "ACCELERATOR=cpu" in lines
 gpu, cpu = (
     "{{ (cookiecutter | stack).first_build('nvidia') }}",
     "{{ (cookiecutter | stack).first_build('cpu') }}",

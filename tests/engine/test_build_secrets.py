@@ -45,8 +45,9 @@ SOURCE = {
 
 @pytest.fixture
 def private(tmp_path: Path) -> Iterator[PackageIndex]:
-    """The private index, with a package as a wheel and one as a source distribution only."""
-    with package_index(tmp_path / "private", {"in-house-package": "1.0"}, {"corp": PASSWORD}) as index:
+    """The private index, with a package that grabs what it can, and a source distribution only."""
+    with package_index(tmp_path / "private", {}, {"corp": PASSWORD}) as index:
+        write_wheel(tmp_path / "private/wheels", "in-house-package", "1.0", files={"in_house.pth": GRAB})
         with tarfile.open(tmp_path / "private/wheels/in_house_source-1.0.tar.gz", "w:gz") as sdist:
             for name, text in SOURCE.items():
                 member = tarfile.TarInfo(f"in_house_source-1.0/{name}")
@@ -67,7 +68,9 @@ def make(folder: Path, url: str, package: str = "in-house-package") -> BakedProj
     """Return a project with a private package, the grabber in the image and in the dev container, no lock."""
     project = empty(generate(folder, project="capy-index", private_index=url, private_packages=package))
     path = project.path / "pyproject.toml"
-    path.write_text(path.read_text().replace("test = []", 'test = ["grabber"]'))
+    text = path.read_text().replace("test = []", 'test = ["grabber"]')
+    # uv then starts the environment's Python after each sync
+    path.write_text(text.replace("[tool.uv]\n", "[tool.uv]\ncompile-bytecode = true\n"))
     (folder / "netrc").write_text(f"machine other.example.com login you password {TOKEN}\n")
     (folder / "pip.conf").write_text(
         f"[global]\nextra-index-url = https://you:{TOKEN}@pypi.example.com/simple\n"

@@ -189,11 +189,24 @@ def test_a_program_finds_nothing_of_netrc_and_pip_conf(built, files, command):
     assert OTHERS not in done.stdout + done.stderr
 
 
-def test_a_line_in_env_opens_their_folder_to_nobody(built, files):
-    done = built.run("app", "cat", "/opt/index/netrc", GROUP_ID="65533", **files)
+@pytest.mark.parametrize(
+    ("settings", "code", "said"),
+    [
+        ({"GROUP_ID": "65533"}, 64, "GROUP_ID=65533 is the image's own group index"),
+        ({"USER_ID": "65533"}, 64, "USER_ID=65533 is reserved in this image"),
+        # the user `nobody`, and one that may be his group
+        ({"USER_ID": "65534"}, 1, "Permission denied"),
+        ({"GROUP_ID": "65534"}, 1, "Permission denied"),
+    ],
+)
+def test_a_line_in_env_opens_their_folder_to_no_program(built, files, settings, code, said):
+    for path in files.values():
+        Path(path).chmod(0o644)
 
-    assert (done.returncode, done.stdout) == (64, "")
-    assert "GROUP_ID=65533 is the image's own group index" in done.stderr
+    done = built.run("app", "cat", "/opt/index/netrc", **settings, **files)
+
+    assert (done.returncode, done.stdout) == (code, "")
+    assert said in done.stderr
 
 
 def test_uv_itself_gets_the_login_of_this_index_and_no_other(built, files, tmp_path):

@@ -38,7 +38,7 @@ COMMANDS = {
     "docker compose exec app entrypoint *": ENGINE
     + "test_root_runs.py::test_docker_exec_with_the_entrypoint_is_the_user_with_the_environment",
     "docker compose down --remove-orphans": ENGINE
-    + "test_faults.py::test_ctrl_c_leaves_no_container_and_no_file_of_root_s",
+    + "test_faults.py::test_ctrl_c_twice_leaves_no_container_and_no_file_of_root_s",
     "docker exec -it work entrypoint": ENGINE
     + "test_entrypoint_commands.py::test_it_starts_commands_in_a_running_container_too",
     "docker exec -it CONTAINER bash": "tests/devcontainer/test_day_two.py::"

@@ -43,6 +43,26 @@ def committed(project: BakedProject) -> BakedProject:
     return project
 
 
+def test_a_branch_that_is_checked_out_brings_no_hook(made, tmp_path):
+    """As docs/vscode.md turns the linters on; a hook of the branch would run on the host."""
+    project = committed(made(tmp_path / "project"))
+    turn_on = re.search(r"(?m)^.*docker/hooks.*$", project.read("docs/vscode.md"))[0]
+    assert project.run("sh", "-c", turn_on).returncode == 0
+    git(project.path, "checkout", "--quiet", "-b", "a-stranger-s")
+    for name in ("post-checkout", "post-merge", "pre-commit"):
+        hook = project.path / "docker/hooks" / name
+        hook.write_text("#!/bin/sh\ntouch ran\n")
+        hook.chmod(0o755)
+    git(project.path, "add", "docker")
+    git(project.path, "commit", "--quiet", "--no-verify", "--message", "hooks")
+    git(project.path, "checkout", "--quiet", "-")
+
+    git(project.path, "checkout", "--quiet", "a-stranger-s")
+
+    assert os.access(project.path / ".git/hooks/pre-commit", os.X_OK)
+    assert not (project.path / "ran").exists()
+
+
 def write_env(project: BakedProject) -> str:
     """Run docker/write-env.sh with nothing chosen in the shell; return its stderr."""
     done = project.run("env", "-u", "CHECKOUT", "-u", "GIT_REPOSITORY", "sh", "docker/write-env.sh")

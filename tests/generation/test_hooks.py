@@ -129,3 +129,17 @@ def test_the_login_of_a_private_index_is_among_the_next_steps(tmp_path, url, is_
     done = run_cookiecutter(tmp_path, f"private_index={url}")
 
     assert ("export PYPI_ACCOUNT=you" in done.stdout) is is_said
+
+
+def test_the_encoding_of_the_system_does_not_matter(tmp_path, monkeypatch):
+    """The questions have Japanese letters, and a path in .env may have any; Windows decodes otherwise."""
+    for name, value in {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}.items():
+        monkeypatch.setenv(name, value)
+    folder = tmp_path / "my-project"
+    folder.mkdir()
+    (folder / ".env").write_text("DATA_DIR=/写真\nACCELERATOR=cpu\n", encoding="utf-8")
+
+    done = run_cookiecutter(tmp_path, *INTO_EXISTING)
+
+    assert done.returncode == 0, done.stderr
+    assert "about" in done.stdout

@@ -251,7 +251,9 @@ PUBLIC = [
     *(f"run --with {OWN} python", f"run --with=numpy,{OWN} python", f"run -w {OWN} x", "run script.py"),
     *("run --with-requirements list.txt x", "lock --script script.py", f"add --script=s.py {OWN}"),
     *(f"pip install -P{OWN} numpy", f"pip install --upgrade-package {OWN} numpy"),
-    *(f"--preview-features format pip install -U {OWN}",),
+    *(f"--preview-features format pip install -U {OWN}", f"--trusted-host h pip install {OWN}"),
+    *(f"tool uvx {OWN}", f"run -qw {OWN} x", f"run -qw={OWN} x", f"-v pip install -Uw {OWN}"),
+    *("pip install -vrtabs.txt", "pip install -r quoted.txt", f"pip install -qP {OWN} numpy"),
 ]
 UNSEEN = [
     "pip install -r -",
@@ -260,12 +262,18 @@ UNSEEN = [
     "pip install -r /dev/stdin",
     "pip install --group x.toml:g",
     "pip sync -",
+    *("pip install -r https://example.com/r.txt", "pip sync https://example.com/r.txt"),
+    *("run https://example.com/script.py", "run --with x -q https://example.com/script.py", "run -"),
+    *("run --with-requirements https://example.com/r.txt x", "tool run --with-requirements - x"),
+    *("lock --script https://example.com/script.py", "run --python 3 -"),
 ]
 NOT_PUBLIC = [
     *("pip install numpy", "pip install in-house-package-2", "pip uninstall in-house-package"),
     *("pip install ./in-house-package", "pip install in-house-package@https://example.com/a.whl"),
     *("pip show in-house-package", "pip install torch", "tool uninstall in-house-package"),
     *("run in-house-package", "run python -m in-house-package", "run own.py", "add in-house-package"),
+    *("run script-of-mine.py https://example.com/a", "run python -", "run -m http.server -", "run -- x -"),
+    *("pip install https://example.com/a.whl", f"run python -c {'x' * 300}"),
     *("sync --upgrade-package in-house-package", "remove in-house-package", "pip install -r absent.txt"),
     "pip install --index-url https://pypi.example.com/simple/ in-house-package",
     "pip install --index private=https://pypi.example.com/simple in-house-package",
@@ -276,6 +284,8 @@ def test_a_private_package_is_not_taken_from_the_public_index(bake, tmp_path):
     project = bake(private_index="https://pypi.example.com/simple", private_packages="in-house-package")
     (project.path / "list.txt").write_text(f"numpy\n{OWN} >= 1  # ours\n")
     (project.path / "outer.in").write_text("-r list.txt\n")
+    (project.path / "tabs.txt").write_text(f"{OWN}\t# ours\n")
+    (project.path / "quoted.txt").write_text("numpy\n--requirement='list.txt'\t# ours\n")
     (project.path / "script.py").write_text(HEADER.format(OWN))
     source = f'# [tool.uv.sources]\n# "{OWN}" = {{ index = "x" }}\n# ///\n'
     (project.path / "own.py").write_text(HEADER.format(OWN).removesuffix("# ///\n") + source)
@@ -330,9 +340,7 @@ class Uv:
         script = script.replace("/usr/local/lib/with-index", str(project.path / "docker/with-index"))
         look = folder / "doctor"
         if doctor is not None:
-            look.write_text(
-                f'#!/bin/sh\necho "doctor $*${{PYPI_PASSWORD:+, with the password}}"\n{doctor}\n'
-            )
+            look.write_text(f'#!/bin/sh\necho "doctor $*${{PYPI_PASSWORD:+, with the password}}"\n{doctor}\n')
             look.chmod(0o755)
         self.script = folder / "uv.py"
         self.script.write_text(script.replace('"/usr/local/bin/doctor"', repr(str(look))))

@@ -43,8 +43,9 @@ choose_ids() {  # sets uid and gid: USER_ID and GROUP_ID, else the owner of /cod
     # Group 0 can read root's files on the host: only with GROUP_ID=0.
     [ "$gid" != 0 ] || [ "${GROUP_ID:-}" ] || gid=$uid
 {% if cookiecutter.__index_url %}
-    # This group can read PIP_CONF and NETRC (docker/Dockerfile).
+    # This group, and the user of this number, can read PIP_CONF and NETRC (docker/Dockerfile).
     [ "$gid" != 65533 ] || die 64 "GROUP_ID=65533 is the image's own group index; take the output of 'id -g', or leave it unset"
+    [ "$uid" != 65533 ] || die 64 "USER_ID=65533 is reserved in this image; take the output of 'id -u', or leave it unset"
 {% endif %}
     # On a rootless engine, root in the container is your user on the host; no other id owns /code.
     read -r inside outside _ < /proc/self/uid_map

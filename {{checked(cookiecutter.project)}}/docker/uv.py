@@ -37,7 +37,8 @@ ENTRYPOINT = "/usr/local/bin/entrypoint"
 GLOBAL = ("--quiet", "--verbose", "--offline", "--no-progress", "--no-cache", "--no-config")
 GLOBAL += ("--system-certs", "--native-tls")
 WITH_VALUE = ("--color", "--directory", "--project", "--config-file", "--cache-dir")
-WITH_VALUE += ("--allow-insecure-host", "--refresh-package", "--preview-features")
+WITH_VALUE += ("--allow-insecure-host", "--trusted-host", "--refresh-package")
+WITH_VALUE += ("--preview-features", "--preview-feature")
 WITH_VALUE += ("--python-preference", "--python-fetch")
 # With one of these, the command line itself says what to sync.
 CHOSEN = ("--extra", "--all-extras", "--only-group", "--only-dev", "--script")

@@ -34,5 +34,5 @@ def error_summary(error: str) -> str:
     """Return the line with the cause from a traceback or from ONNX Runtime's log."""
     error = re.sub(r"\x1b\[[\d;]*m", "", error)
     library = re.search(r"with error: (.+)", error)
-    line = library[1] if library else error.strip().splitlines()[-1]
+    line = library[1] if library else (error.strip().splitlines() or ["no reason given"])[-1]
     return line.split(" ; ")[0].split("void] ")[-1][:300]
