@@ -138,7 +138,7 @@ def test_a_sync_of_one_package_would_remove_the_accelerator_s(bake, tmp_path):
     uv.add_part("libs/one")
 
     assert (uv.calls("sync --package one"), uv.code) == ([], 64)
-    assert "to install all of them: uv sync --all-packages" in uv.stderr
+    assert "for all: uv sync --all-packages" in uv.stderr
 
 
 @pytest.mark.parametrize("typed", ["export --package one", "--directory libs/one export"])

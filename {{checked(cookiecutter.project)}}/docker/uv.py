@@ -42,6 +42,7 @@ WITH_VALUE += ("--preview-features", "--preview-feature")
 WITH_VALUE += ("--python-preference", "--python-fetch")
 # With one of these, the command line itself says what to sync.
 CHOSEN = ("--extra", "--all-extras", "--only-group", "--only-dev", "--script")
+OF_A_PART = ("--package", "--project", "--directory")
 NOT_SYNCED = ("--no-sync", "--frozen", "--script")
 OFF = ("", "0", "false", "no", "off", "n", "f")  # what uv reads as no
 INFORMS = ("--help", "-h", "--version", "-V")
@@ -65,12 +66,12 @@ def main(words: list[str]) -> int:
         failed = change(words, command[0], options)
         if not failed and not os.environ.get("SYNC_GROUP"):  # the dev container keeps its packages
             say("this container has the change; for the next ones: docker compose build")
-    elif command[0] == "export" and not given(words, *CHOSEN, "--package", "--project", "--directory"):
+    elif command[0] == "export" and not given(words, *CHOSEN, *OF_A_PART):
         part = workspace(project(options)) != project(options)
         return uv([*words, *([] if part else extra())])
     elif command[0] == "sync" and not given(words, *CHOSEN):
         if given(words, "--package"):
-            say("sync --package removes all other packages; to install all of them: uv sync --all-packages")
+            say("sync --package removes all other packages; for all: uv sync --all-packages")
             return 64
         failed = uv([*whole(words, project(options)), *accelerator({{ 'words' if stack.cuda_from == 'ngc' }})])
     else:
