@@ -113,7 +113,8 @@ SECRETS = [
     *("deploy/id_ed25519", "deploy/id_rsa.old", "tls/server.key", "tls/privkey.pem", "vault.kdbx"),
     *("home/.ssh/config", "home/.aws/credentials", "home/.docker/config.json", "tools/.pypirc"),
     *(".git-credentials", "tools/pip.conf", "tools/.netrc", ".kaggle/kaggle.json", "libs/dep/.git/config"),
-    *("gcp/service-account-prod.json", "certs/client.p12"),
+    *("gcp/service-account-prod.json", "certs/client.p12", "home/huggingface/stored_tokens"),
+    *("home/.cargo/credentials.toml", "composer/auth.json", "libs/data/.dvc/config.local"),
 ]
 WANTED = [
     "services/api/.env.example",
