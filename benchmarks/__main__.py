@@ -95,7 +95,8 @@ def at_least_one(text: str) -> int:
     return int(text)
 
 
-if __name__ == "__main__":
+def parse(words: list[str] | None = None) -> argparse.Namespace:
+    """Return the arguments of the command line; exits where a measurement would fail at its end."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
         "questions",
@@ -111,6 +112,16 @@ if __name__ == "__main__":
     parser.add_argument(
         "--publish",
         action="store_true",
-        help="also write benchmarks/README.md and docs/start.svg",
+        help="also write benchmarks/README.md and docs/start.svg; all questions",
     )
-    sys.exit(guarded(lambda: main(parser.parse_args())))
+    arguments = parser.parse_args(words)
+    most = len(builds.MORE_PACKAGES)
+    if arguments.publish and arguments.questions:
+        parser.error("--publish writes the table of all questions: name none")
+    if arguments.rounds > most and "rebuild" in (arguments.questions or QUESTIONS):
+        parser.error(f"rebuild adds a package a round and has {most}: --rounds {most}")
+    return arguments
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(lambda: main(parse())))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from benchmarks import builds, editor, report
-from benchmarks.__main__ import LAST, keep, publish
+from benchmarks.__main__ import LAST, QUESTIONS, keep, parse, publish
 from benchmarks.measuring import NotMeasured, Rounds, first_line, output, seconds
 from benchmarks.results import COMPUTED, FLOOR, GUIDE, OTHER, PRODUCT, Goal, Row, Spread, as_data
 from benchmarks.starts import FILES, START, START_OF_GUIDE
@@ -231,3 +231,25 @@ def test_a_table_is_written_between_its_two_marks_alone(tmp_path):
     path.write_text("no marks\n")
     with pytest.raises(ValueError, match="lacks the comments"):
         report.write_table(path, "new\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["size", "--publish"], "--publish writes the table of all questions: name none"),
+        (["size", "rebuild", "--rounds", "18"], "rebuild adds a package a round and has 17: --rounds 17"),
+        (["--rounds", "18"], "rebuild adds a package a round and has 17: --rounds 17"),
+    ],
+)
+def test_arguments_that_would_fail_after_the_measurement_are_refused_before(arguments, message, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        parse(arguments)
+
+    assert capsys.readouterr().err.splitlines()[-1] == f"python -m benchmarks: error: {message}"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--publish"], ["--rounds", "17"], ["start", "--rounds", "20"], ["size", "--json"]], ids=str
+)
+def test_other_arguments_are_taken(arguments):
+    assert set(parse(arguments).questions) <= set(QUESTIONS)
