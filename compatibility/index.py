@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -150,6 +151,8 @@ class Index:
                     return reader(file)
         except (requests.RequestException, RemoteZipError) as error:
             raise self._unreachable(error) from None
+        except zipfile.BadZipFile as error:  # a proxy sent something else
+            raise CannotAsk(f"{wheel.filename} cannot be read from the index: {error}") from None
 
     def resolve(self, requirements: Iterable[str], target: Target) -> list[str]:
         """Return the requirements with all dependencies, as `name==version`.

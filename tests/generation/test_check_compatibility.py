@@ -364,6 +364,16 @@ def test_an_index_that_sends_no_parts_of_files_is_said(matrix, index):
         changes(matrix)
 
 
+def test_a_proxy_that_sends_something_else_as_a_part_is_one_line(matrix, index, capsys):
+    index.part = b"<html>Access denied</html>"
+
+    code = check.main([])
+
+    [line] = [line for line in capsys.readouterr().err.splitlines() if "asking" not in line]
+    assert code == 1
+    assert re.fullmatch(r"check-compatibility: \S+\.whl cannot be read from the index: \S.*", line)
+
+
 def test_no_password_is_shown(matrix, index, monkeypatch, capsys):
     monkeypatch.setenv("UV_DEFAULT_INDEX", index.url.replace("//", "//me:s3cret@"))
     index.status = 403

@@ -37,6 +37,7 @@ class FakeIndex:
     pythons: dict[str, str] = field(default_factory=dict)  # by file name, if not as in its tag
     broken: set[str] = field(default_factory=set)  # packages whose pages fail
     ranges: bool = True
+    part: bytes | None = None  # sent in place of any part of a wheel, as by a broken proxy
     status: int = 200
     sent: Counter[str] = field(default_factory=Counter)  # bytes of each wheel
     port: int = 0
@@ -188,7 +189,7 @@ def served(index: FakeIndex) -> Iterator[FakeIndex]:
             end = min(int(last), len(data) - 1) if first and last else len(data) - 1
             part = {"Content-Range": f"bytes {begin}-{end}/{len(data)}", "Accept-Ranges": "bytes"}
             index.sent[self.path] += end + 1 - begin
-            self.reply(206, data[begin : end + 1], part)
+            self.reply(206, data[begin : end + 1] if index.part is None else index.part, part)
 
         def reply(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
             self.send_response(status)
