@@ -84,6 +84,22 @@ def test_pieces_for_another_python_are_refused(check, tmp_path):
         check.environment.put_together(tmp_path / "pieces", tmp_path / "there")
 
 
+@pytest.mark.parametrize(
+    "spoil",
+    [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"\xff"],
+    ids=["cut", "empty", "binary"],
+)
+def test_a_damaged_manifest_is_one_line(check, pieces, tmp_path, spoil):
+    manifest = pieces / "manifest.json"
+    manifest.write_bytes(spoil(manifest.read_bytes()))
+
+    with pytest.raises(check.environment.CannotCheck) as error:
+        check.environment.put_together(pieces, tmp_path / "there")
+
+    assert str(error.value) == f"{manifest} is damaged: copy it here again"
+    assert not check.environment.has_everything(pieces)
+
+
 def test_a_missing_piece_is_named(check, pieces, tmp_path):
     (pieces / "piece-1").unlink()
 

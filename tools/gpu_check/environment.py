@@ -26,10 +26,13 @@ LEFT_OUT = ("triton/**/*.a", "nvidia/**/libnvrtc*.alt.so.*")
 
 def manifest(pieces: Path) -> dict[str, Any]:
     """Return what the pieces make. Raises CannotCheck."""
+    file = pieces / "manifest.json"
     try:
-        return json.loads((pieces / "manifest.json").read_text())
+        return json.loads(file.read_text())
     except OSError as error:
         raise CannotCheck(f"{error.filename} cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise CannotCheck(f"{file} is damaged: copy it here again") from None
 
 
 def has_everything(pieces: Path) -> bool:
