@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from packaging.requirements import Requirement
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -224,6 +224,11 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("names", metavar="NAME", nargs="*", help="package (default: all of packages.yaml)")
     names = parser.parse_args(arguments).names
+    for name in names:
+        try:
+            Requirement(name)
+        except InvalidRequirement:
+            parser.error(f"{name!r} is not a requirement, such as numpy or numpy>=2")
     known = {package.name: package for package in listed()}
     packages = [known.get(name) or Package(name, "asked for") for name in names] or list(known.values())
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # cleans up as Ctrl-C does

@@ -51,6 +51,20 @@ def test_a_package_is_tried_in_every_line_and_its_library_is_named(index, capsys
     assert "agrees with `libzbar0`, 1.0 |" in said.out  # the older Ubuntu
 
 
+@pytest.mark.parametrize("name", ["a b", "", "-1==2", "torch=2"])
+def test_what_is_no_requirement_is_refused_before_anything_is_locked(name, capsys, monkeypatch):
+    monkeypatch.setattr(packages, "try_all", lambda *_: pytest.fail("locked first"))
+
+    with pytest.raises(SystemExit, match="2"):
+        packages.main(["--", "numpy", name])
+
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert (
+        last
+        == f"python -m compatibility.packages: error: {name!r} is not a requirement, such as numpy or numpy>=2"
+    )
+
+
 @pytest.mark.nightly
 def test_a_second_run_resolves_nothing(index, capsys, monkeypatch):
     index.add("new-package", "1.0")
