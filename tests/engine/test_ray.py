@@ -386,7 +386,9 @@ def test_the_token_is_in_no_setting_of_a_container_and_in_no_image(cluster):
 def test_a_health_check_needs_no_token(cluster):
     """Kubernetes' probes have none; the pages that they ask are those of kubernetes/overlays/rayjob."""
     manifest = cluster.project.read("kubernetes/overlays/rayjob/rayjob.yaml")
-    for page, port in re.findall(r"path: (/api/\S+)\n +port: (\d+)", manifest):
+    probes = re.findall(r"path: (/api/\S+)\n +port: (\d+)", manifest)
+    assert len(probes) == 2, "one of the head, one of the workers"
+    for page, port in probes:
         url = f"http://127.0.0.1:{port}{page}"
         done = cluster.on_head(
             "python3", "-c", f"import urllib.request as u; print(u.urlopen('{url}').status)"
