@@ -19,9 +19,9 @@ from benchmarks.measuring import NotMeasured, Rounds
 from benchmarks.results import COMPUTED, OTHER, PRODUCT, Row
 from benchmarks.subjects import TEMPLATE, Subjects
 from capy_template.matrix import load, source_of_cuda, unavailable
-from compatibility.adding import Project, best_file, run_uv
 from compatibility.facts import Line
-from compatibility.index import CannotAsk, users_index
+from compatibility.index import CannotCheck, users_index
+from compatibility.uv_add import Project, best_file, run_uv
 
 MB, GB = 10**6, 10**9
 SYNC = TEMPLATE / "{{checked(cookiecutter.project)}}/docker/sync.sh"
@@ -73,7 +73,7 @@ def sizes(_subjects: Subjects, _rounds: Rounds) -> Iterator[Row]:
     """The downloads as rows of the bench. Raises NotMeasured: no index."""
     try:
         found = list(downloads())
-    except CannotAsk as error:
+    except CannotCheck as error:
         raise NotMeasured(str(error)) from error
     for item in found:
         values = {PRODUCT: [item.total / MB]}
@@ -84,7 +84,7 @@ def sizes(_subjects: Subjects, _rounds: Rounds) -> Iterator[Row]:
 
 
 def downloads() -> Iterator[Download]:
-    """Yield what each environment of each line downloads. Raises CannotAsk."""
+    """Yield what each environment of each line downloads. Raises CannotCheck."""
     matrix, index = load(), users_index()
     with tempfile.TemporaryDirectory(prefix="capy-sizes-") as name:
         for line in (Line(line, matrix, index) for line in matrix["lines"]):
@@ -123,16 +123,16 @@ def large() -> re.Pattern[str]:
 
 
 def of_project(project: Project) -> dict[str, int]:
-    """Return the size of each package that the image for a GPU has. Raises CannotAsk."""
+    """Return the size of each package that the image for a GPU has. Raises CannotCheck."""
     lock = tomllib.loads((project.folder / "uv.lock").read_text(encoding="utf-8"))
     known = by_address(lock)
     return {item.name: known[item.url] for item in project.installed("nvidia", groups=True)}
 
 
 def of_image(line: Line, folder: Path) -> dict[str, int]:
-    """Return the size of each library of CUDA in NVIDIA's -devel image, as wheels have it. Raises CannotAsk.
+    """Return the size of each library of CUDA in NVIDIA's -devel image, as wheels have it.
 
-    The image has static libraries, too, which are no wheels: it is larger.
+    The image has static libraries, too, which are no wheels: it is larger. Raises CannotCheck.
     """
     cuda, cudnn = IMAGES[line.name]
     folder.mkdir()
@@ -140,7 +140,7 @@ def of_image(line: Line, folder: Path) -> dict[str, int]:
     project = TOOLKIT.format(python=lowest, cuda=cuda, cudnn=cudnn, major=major)
     (folder / "pyproject.toml").write_text(project)
     if refused := run_uv(folder, line, "lock"):
-        raise CannotAsk(f"CUDA {cuda} cannot be resolved: {refused}")
+        raise CannotCheck(f"CUDA {cuda} cannot be resolved: {refused}")
     lock = tomllib.loads((folder / "uv.lock").read_text(encoding="utf-8"))
     known, target = by_address(lock), line.target()
     return {
@@ -171,7 +171,7 @@ def main() -> int:
     """Print the table; return 1 where matrix.yaml says something else."""
     try:
         found = list(downloads())
-    except CannotAsk as error:
+    except CannotCheck as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     print(markdown(found))

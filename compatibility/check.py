@@ -21,7 +21,7 @@ from rich.table import Table
 from capy_template.matrix import load
 from compatibility import facts, full
 from compatibility.facts import Line
-from compatibility.index import CannotAsk, Changed, Index, users_index
+from compatibility.index import CannotCheck, Index, Outdated, users_index
 
 NOT_ASKED = "Not checked, since the index has no images and drivers: {}."
 
@@ -37,7 +37,7 @@ class Finding:
 
 
 def check(index: Index, matrix: dict) -> Iterator[Finding]:
-    """Yield a finding for each fact as the index answers. Raises CannotAsk."""
+    """Yield a finding for each fact as the index answers. Raises CannotCheck."""
     lines = [Line(name, matrix, index) for name in matrix["lines"]]
     questions = [(line, fact, ask) for line in lines for fact, ask in facts.questions(line).items()]
     with ThreadPoolExecutor(max_workers=8) as pool:
@@ -59,10 +59,10 @@ def check(index: Index, matrix: dict) -> Iterator[Finding]:
 
 
 def answer(line: Line, fact: str, ask: Callable[[Line], None]) -> Finding:
-    """Check one fact of a line. Raises CannotAsk."""
+    """Check one fact of a line. Raises CannotCheck."""
     try:
         ask(line)
-    except Changed as change:
+    except Outdated as change:
         return Finding(line.name, fact, line.shown(fact), str(change))
     return Finding(line.name, fact, line.shown(fact))
 
@@ -85,7 +85,7 @@ def table(findings: list[Finding]) -> Table:
 
 
 def ask_the_index() -> int:
-    """Print the table of every line; return 1 if a fact is outdated. Raises CannotAsk."""
+    """Print the table of every line; return 1 if a fact is outdated. Raises CannotCheck."""
     matrix, index = load(), users_index()
     say(f"asking the package index about {len(matrix['lines'])} lines")
     order = list(matrix["lines"])
@@ -116,7 +116,7 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # cleans up as Ctrl-C does
     try:
         return full.examine(line, say) if line else ask_the_index()
-    except CannotAsk as error:
+    except CannotCheck as error:
         say(str(error))
         return 1
     except KeyboardInterrupt:

@@ -15,7 +15,7 @@ from packaging.version import Version
 
 from capy_template.matrix import DISTRIBUTIONS, MACHINES, extras, source_of_cuda
 from compatibility import processors
-from compatibility.index import Changed, Index, Target
+from compatibility.index import Index, Outdated, Target
 
 # The packages of a pinned fact, for a GPU and for the CPU.
 PINNED = {"onnxruntime": ("onnxruntime-gpu", "onnxruntime"), "torch": ("torch",)}
@@ -89,7 +89,7 @@ class Line:
 
 
 def questions(line: Line) -> dict[str, Callable[[Line], None]]:
-    """Return the check of each fact. A check raises Changed if the fact is outdated, or CannotAsk."""
+    """Return the check of each fact. A check raises Outdated if the fact is outdated, or CannotCheck."""
     return {
         **{fact: partial(pinned, fact=fact) for fact in PINNED},
         **{fact: partial(companion, fact=fact) for fact in COMPANIONS},
@@ -111,7 +111,7 @@ def pinned(line: Line, fact: str) -> None:
     for machine, name in itertools.product(MACHINES, PINNED[fact]):
         try:
             line.index.wheel(name, line.value(fact), line.target(machine=machine))
-        except Changed:
+        except Outdated:
             if line.code(fact, machine) or not name.endswith("-gpu"):
                 raise
 
@@ -122,7 +122,7 @@ def companion(line: Line, fact: str) -> None:
         line.index.wheel(fact, line.value(fact), line.target(machine=machine))
     for need in line.needs(fact, fact):
         if need.name == "torch" and not need.specifier.contains(line.value("torch"), prereleases=True):
-            raise Changed(f"{fact} {line.value(fact)} requires {need}")
+            raise Outdated(f"{fact} {line.value(fact)} requires {need}")
 
 
 def available(line: Line, fact: str) -> None:
@@ -139,25 +139,25 @@ def lowest_python(line: Line) -> None:
             found = f"3.{minor}"
             break
     else:
-        raise Changed(f"not even Python {line.value('python')} has every wheel")
+        raise Outdated(f"not even Python {line.value('python')} has every wheel")
     if found != line.value("lowest_python"):
         missing = missing_wheels(line, line.value("lowest_python"))
         reason = missing[0] if missing else f"every package has a wheel for {found}"
-        raise Changed(f"it is {found} ({reason})")
+        raise Outdated(f"it is {found} ({reason})")
 
 
 def highest_python(line: Line) -> None:
     """Check that this is the highest Python for which every package has a wheel."""
     written = line.value("highest_python")
     if missing := missing_wheels(line, written):
-        raise Changed(f"there is no longer every wheel for {written}: {missing[0]}")
+        raise Outdated(f"there is no longer every wheel for {written}: {missing[0]}")
     following = f"3.{int(written.split('.')[1]) + 1}"
     if not missing_wheels(line, following):
-        raise Changed(f"every package has a wheel for {following}")
+        raise Outdated(f"every package has a wheel for {following}")
 
 
 def missing_wheels(line: Line, python: str) -> list[str]:
-    """Return the packages without a wheel for a Python. Raises CannotAsk."""
+    """Return the packages without a wheel for a Python. Raises CannotCheck."""
     missing = []
     asked = [
         (machine, partial(line.index.wheel, name, line.value(fact)))
@@ -174,7 +174,7 @@ def missing_wheels(line: Line, python: str) -> list[str]:
     for machine, ask in asked:
         try:
             ask(line.target(python, machine))
-        except Changed as change:
+        except Outdated as change:
             missing.append(str(change))
     return missing
 
@@ -184,7 +184,7 @@ def cuda(line: Line) -> None:
     built = line.text("onnxruntime-gpu", "onnxruntime", r"onnxruntime/capi/build_and_package_info\.py")
     version = re.search(r"^cuda_version *= *'([\d.]+)'", built, re.MULTILINE)
     if not version or Version(version[1]).major != line.value("cuda"):
-        raise Changed(f"onnxruntime-gpu was built for CUDA {version[1] if version else '?'}")
+        raise Outdated(f"onnxruntime-gpu was built for CUDA {version[1] if version else '?'}")
     refuse_other_majors(line, "cuda", r"nvidia-cuda-[a-z]+", line.value("cuda"))
 
 
@@ -199,23 +199,23 @@ def onnxruntime_cuda(line: Line) -> None:
     extras = [need for need in needs for extra in ("cuda", "cudnn") if need.marker.evaluate({"extra": extra})]
     found = [f"{need.name}{need.specifier}" for need in extras]
     if found != line.value("onnxruntime_cuda"):
-        raise Changed(f"its extras require {', '.join(found)}")
+        raise Outdated(f"its extras require {', '.join(found)}")
 
 
 def refuse_other_majors(line: Line, extra: str, pattern: str, major: int) -> None:
     """Check the majors of the packages in an extra of onnxruntime-gpu, and the CUDA in their names.
 
-    Raises Changed, also if the extra has none of them.
+    Raises Outdated, also if the extra has none of them.
     """
     needs = line.needs("onnxruntime-gpu", "onnxruntime")
     named = [need for need in needs if need.marker and need.marker.evaluate({"extra": extra})]
     found = [(need, re.fullmatch(rf"{pattern}(?:-cu(\d+))?", need.name)) for need in named]
     found = [(need, match) for need, match in found if match]
     if not found:
-        raise Changed(f"onnxruntime-gpu[{extra}] requires no package like {pattern}")
+        raise Outdated(f"onnxruntime-gpu[{extra}] requires no package like {pattern}")
     for need, match in found:
         if match[1] not in (None, str(line.value("cuda"))) or not requires_major(need, major):
-            raise Changed(f"onnxruntime-gpu[{extra}] requires {need.name}{need.specifier}")
+            raise Outdated(f"onnxruntime-gpu[{extra}] requires {need.name}{need.specifier}")
 
 
 def requires_major(need: Requirement, major: int) -> bool:
@@ -230,7 +230,7 @@ def torch_cuda(line: Line) -> None:
         version = re.search(r"^cuda\b[^=\n]*= *'([\d.]+)'", built, re.MULTILINE)
         found = version[1] if version else "none"
         if found != (line.value("torch_cuda") if line.code("torch", machine) else "none"):
-            raise Changed(f"torch was built for CUDA {found}" + f" on {machine}" * (machine != MACHINES[0]))
+            raise Outdated(f"torch was built for CUDA {found}" + f" on {machine}" * (machine != MACHINES[0]))
 
 
 def torch_cudnn(line: Line) -> None:
@@ -239,7 +239,7 @@ def torch_cudnn(line: Line) -> None:
     needs = line.needs("torch", "torch")
     found = [f"{need.name}{need.specifier}" for need in needs if need.name.startswith("nvidia-cudnn")]
     if found != [wanted]:
-        raise Changed(f"torch requires {' and '.join(found) or 'no cuDNN'}")
+        raise Outdated(f"torch requires {' and '.join(found) or 'no cuDNN'}")
 
 
 def together(line: Line) -> None:
@@ -255,22 +255,22 @@ def together(line: Line) -> None:
 
 
 def resolves(line: Line, use: dict[str, Any]) -> None:
-    """Raise Changed if the packages of an environment for a GPU cannot be installed together."""
+    """Raise Outdated if the packages of an environment for a GPU cannot be installed together."""
     wanted = [*extras(use["packages"], "wheels", line.values)[0], *line.others(use)]
     for python in dict.fromkeys(line.value(fact) for fact in ("python", "lowest_python", "highest_python")):
         packages = line.index.resolve(wanted, line.target(python))
         cudnns = [package for package in packages if package.startswith("nvidia-cudnn")]
         if len(cudnns) != 1:
-            raise Changed(f"for Python {python}: {' and '.join(cudnns) or 'no cuDNN'}")
+            raise Outdated(f"for Python {python}: {' and '.join(cudnns) or 'no cuDNN'}")
         refuse_new_majors(line, packages)
 
 
 def refuse_new_majors(line: Line, packages: list[str]) -> None:
-    """Raise Changed if a range allows a major version newer than the range itself."""
+    """Raise Outdated if a range allows a major version newer than the range itself."""
     chosen = dict(package.split("==") for package in packages)
     for fact in line.ranges:
         name, lowest = DISTRIBUTIONS.get(fact, fact), re.search(r">=([\d.]+)", line.value(fact))
         if name in chosen and Version(chosen[name]).major > Version(lowest[1]).major:
-            raise Changed(
+            raise Outdated(
                 f"a first build takes {name} {chosen[name]}, a new major version: try it, or exclude it"
             )

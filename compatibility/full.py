@@ -17,7 +17,7 @@ from pathlib import Path
 from cookiecutter.main import cookiecutter
 
 from capy_template.matrix import FRAMEWORKS, load
-from compatibility.index import UV, CannotAsk, users_index
+from compatibility.index import UV, CannotCheck, users_index
 
 TEMPLATE = Path(__file__).resolve().parent.parent
 FREE_GB = 12  # downloads and installed packages
@@ -28,7 +28,7 @@ ARCHITECTURE = re.compile(r"(sm|compute)_(\d+)(\d)([a-z]?)")
 def examine(line: str, say: Callable[[str], None]) -> int:
     """Install the environment `full` of a line, print its doctor's report, and return 1 for problems.
 
-    Raises CannotAsk if it cannot be installed here.
+    Raises CannotCheck if it cannot be installed here.
     """
     refuse_here(line)
     begin = time.monotonic()
@@ -46,15 +46,15 @@ def examine(line: str, say: Callable[[str], None]) -> int:
 
 
 def refuse_here(line: str) -> None:
-    """Raise CannotAsk for an unknown line, or too little disk space."""
+    """Raise CannotCheck for an unknown line, or too little disk space."""
     lines = load()["lines"]
     if line not in lines:
-        raise CannotAsk(f"there is no line {line}: {', '.join(lines)}")
+        raise CannotCheck(f"there is no line {line}: {', '.join(lines)}")
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
-        raise CannotAsk("the packages for a GPU are for Linux on x86-64; this is another machine")
+        raise CannotCheck("the packages for a GPU are for Linux on x86-64; this is another machine")
     place = tempfile.gettempdir()
     if shutil.disk_usage(place).free < FREE_GB * 10**9:
-        raise CannotAsk(f"{FREE_GB} GB are needed in {place}; TMPDIR names another folder")
+        raise CannotCheck(f"{FREE_GB} GB are needed in {place}; TMPDIR names another folder")
 
 
 def generate(line: str, folder: Path, environment: str = "full") -> Path:
@@ -92,13 +92,13 @@ def install(line: str, project: Path, folder: Path, say: Callable[[str], None]) 
 
 
 def find_python(line: str) -> str:
-    """Return the line's Python, else one not older than its lowest. Raises CannotAsk."""
+    """Return the line's Python, else one not older than its lowest. Raises CannotCheck."""
     for wanted in (fact(line, "python"), f">={fact(line, 'lowest_python')}"):
         command = [UV, "python", "find", "--quiet", "--no-python-downloads", "--system", wanted]
         found = subprocess.run(command, capture_output=True, text=True)
         if found.returncode == 0:
             return found.stdout.strip()
-    raise CannotAsk(f"there is no Python {fact(line, 'lowest_python')} or newer on this machine")
+    raise CannotCheck(f"there is no Python {fact(line, 'lowest_python')} or newer on this machine")
 
 
 def version_of(environment: Path) -> str:
@@ -228,7 +228,7 @@ def fact(line: str, name: str) -> str | dict[str, list[str]]:
 
 
 def uv(folder: Path, *arguments: str | Path) -> None:
-    """Run uv with its cache in `folder`. Raises CannotAsk; uv has printed the reason."""
+    """Run uv with its cache in `folder`. Raises CannotCheck; uv has printed the reason."""
     settings = {**os.environ, "UV_CACHE_DIR": str(folder / "cache"), "UV_PYTHON_DOWNLOADS": "never"}
     if subprocess.run([UV, *arguments], env=settings, cwd=folder).returncode:
-        raise CannotAsk(f"`uv {arguments[0]}` failed, see above")
+        raise CannotCheck(f"`uv {arguments[0]}` failed, see above")

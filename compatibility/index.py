@@ -32,11 +32,11 @@ GLIBC_MINOR = {"22.04": 35, "24.04": 39}
 OLDER_NAMES = {"x86_64": ("2014", "2010", "1"), "aarch64": ("2014",)}  # of manylinux
 
 
-class CannotAsk(Exception):
+class CannotCheck(Exception):
     """The check could not be made, so the matrix may be right; the message is one line."""
 
 
-class Changed(Exception):
+class Outdated(Exception):
     """The index no longer has what the matrix lists; the message says what it has instead."""
 
 
@@ -77,14 +77,14 @@ class Target:
 
 @dataclass
 class Index:
-    """A package index; each of its pages is kept."""
+    """A package index; each of its pages is cached."""
 
     url: str
     session: requests.Session
     pages: dict[str, list[DistributionPackage]] = field(default_factory=dict)
 
     def files(self, name: str) -> list[DistributionPackage]:
-        """Return all files of a package, none if the index does not have it. Raises CannotAsk."""
+        """Return all files of a package, none if the index does not have it. Raises CannotCheck."""
         if name not in self.pages:
             self.pages[name] = self._page(name)
         return self.pages[name]
@@ -99,26 +99,26 @@ class Index:
         return page.packages
 
     def release(self, name: str, version: str) -> list[DistributionPackage]:
-        """Return the files of one version. Raises Changed if it was removed or yanked, and CannotAsk."""
+        """Return the files of one version. Raises Outdated if it was removed or yanked, and CannotCheck."""
         found = [file for file in self.files(name) if file.version == version]
         if not found:
-            raise Changed(f"{name} {version} is no longer on the index")
+            raise Outdated(f"{name} {version} is no longer on the index")
         yanked = [file for file in found if file.is_yanked]
         if yanked:
-            raise Changed(f"{name} {version} was yanked: {yanked[0].yanked_reason or 'no reason given'}")
+            raise Outdated(f"{name} {version} was yanked: {yanked[0].yanked_reason or 'no reason given'}")
         return found
 
     def wheel(self, name: str, version: str, target: Target) -> DistributionPackage:
-        """Return the wheel of a version for a target. Raises Changed if there is none, and CannotAsk."""
+        """Return the wheel of a version for a target. Raises Outdated if there is none, and CannotCheck."""
         for file in self.release(name, version):
             if serves(file, target):
                 return file
-        raise Changed(f"{name} {version} has no wheel for {target}")
+        raise Outdated(f"{name} {version} has no wheel for {target}")
 
     def newest(self, name: str, versions: str, target: Target) -> DistributionPackage:
         """Return the newest wheel in a range (`>=2,<3`) for a target.
 
-        Raises Changed if there is none, and CannotAsk.
+        Raises Outdated if there is none, and CannotCheck.
         """
         wanted = SpecifierSet(versions)
         fitting = [
@@ -127,37 +127,37 @@ class Index:
             if not file.is_yanked and wanted.contains(file.version or "0") and serves(file, target)
         ]
         if not fitting:
-            raise Changed(f"{name}{versions} has no wheel for {target}")
+            raise Outdated(f"{name}{versions} has no wheel for {target}")
         return max(fitting, key=lambda pair: pair[0])[1]
 
     def read(self, wheel: DistributionPackage, pattern: str) -> str:
         """Return the text of the first file in a wheel whose name matches; only that part is downloaded.
 
-        Raises Changed if the wheel has no such file, and CannotAsk.
+        Raises Outdated if the wheel has no such file, and CannotCheck.
         """
         return self.read_by(lambda file: file.read().decode(), wheel, pattern)
 
     def read_by(self, reader: Callable[[BinaryIO], T], wheel: DistributionPackage, pattern: str) -> T:
         """Return the result of `reader` on the first file in a wheel whose name matches.
 
-        Only what it reads is downloaded. Raises Changed if the wheel has no such file, and CannotAsk.
+        Only what it reads is downloaded. Raises Outdated if the wheel has no such file, and CannotCheck.
         """
         try:
             with RemoteZip(wheel.url, session=self.session, timeout=SECONDS) as archive:
                 names = [name for name in archive.namelist() if re.fullmatch(pattern, name)]
                 if not names:
-                    raise Changed(f"{wheel.filename} has no {pattern}")
+                    raise Outdated(f"{wheel.filename} has no {pattern}")
                 with archive.open(names[0]) as file:
                     return reader(file)
         except (requests.RequestException, RemoteZipError) as error:
             raise self._unreachable(error) from None
         except zipfile.BadZipFile as error:  # a proxy sent something else
-            raise CannotAsk(f"{wheel.filename} cannot be read from the index: {error}") from None
+            raise CannotCheck(f"{wheel.filename} cannot be read from the index: {error}") from None
 
     def resolve(self, requirements: Iterable[str], target: Target) -> list[str]:
         """Return the requirements with all dependencies, as `name==version`.
 
-        Raises Changed if they cannot be installed together, and CannotAsk.
+        Raises Outdated if they cannot be installed together, and CannotCheck.
         """
         options = ["--default-index", self.url, "--only-binary", ":all:"]
         options += ["--python-version", target.python, "--python-platform", target.platform]
@@ -172,14 +172,14 @@ class Index:
         )
         if done.returncode == 1:  # uv's exit code for "no solution"
             words = done.stderr.encode("ascii", "ignore").decode()  # without the lines that uv draws
-            raise Changed(" ".join(words.split()))
+            raise Outdated(" ".join(words.split()))
         if done.returncode:
             raise self._unreachable(done.stderr)
         return done.stdout.split()
 
-    def _unreachable(self, error: object) -> CannotAsk:
+    def _unreachable(self, error: object) -> CannotCheck:
         reason = without_password(" ".join(str(error).split()) or "no reason given")
-        return CannotAsk(f"the package index {without_password(self.url)} gives no answer: {reason}")
+        return CannotCheck(f"the package index {without_password(self.url)} gives no answer: {reason}")
 
 
 def serves(file: DistributionPackage, target: Target) -> bool:

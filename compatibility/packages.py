@@ -31,10 +31,10 @@ from packaging.version import Version
 
 from capy_template.matrix import load, source_of_cuda
 from compatibility import packages_page, system, verdicts
-from compatibility.adding import ACCELERATORS, Added, Distribution, Project
+from compatibility.cache import JsonCache, cache_folder
 from compatibility.facts import METADATA, Line
-from compatibility.index import UV, CannotAsk, Changed, serves, users_index
-from compatibility.kept import Kept, cache_folder
+from compatibility.index import UV, CannotCheck, Outdated, serves, users_index
+from compatibility.uv_add import ACCELERATORS, Added, Distribution, Project
 from compatibility.verdicts import AGREES, REFUSED, SYSTEM, Place, Verdict
 from compatibility.wheels import Contents, Reader, torch_requirement
 
@@ -99,21 +99,21 @@ class Trial:
         )
 
     def verdicts(self, package: Package) -> dict[str, Verdict]:
-        """Return the verdicts on a package, by accelerator. Raises CannotAsk."""
+        """Return the verdicts on a package, by accelerator. Raises CannotCheck."""
         digest = hashlib.sha256(self.project.text.encode()).hexdigest()
         key = f"added {VERSION} {self.today} {uv_version()} {self.line.name} {digest} {package.name}"
-        kept = self.reader.kept.get(key, lambda: asdict(self.project.add(package.name)))
+        answer = self.reader.cache.get(key, lambda: asdict(self.project.add(package.name)))
         packages = {
-            name: [Distribution(**item) for item in items] for name, items in kept["packages"].items()
+            name: [Distribution(**item) for item in items] for name, items in answer["packages"].items()
         }
-        added = Added(kept["refused"], packages, kept["narrowed"])
+        added = Added(answer["refused"], packages, answer["narrowed"])
         if added.refused:
             why = self.other_torch(package, "") or packages_page.short(added.refused)
             return {name: Verdict(REFUSED, reasons=(why,)) for name in ACCELERATORS}
         return {name: self.verdict(package, added, name) for name in ACCELERATORS}
 
     def verdict(self, package: Package, added: Added, accelerator: str) -> Verdict:
-        """Return the verdict on a resolution with one accelerator. Raises CannotAsk."""
+        """Return the verdict on a resolution with one accelerator. Raises CannotCheck."""
         resolved = [(item, self.contents(item)) for item in added.packages[accelerator]]
         found = verdicts.judge(resolved, self.before[accelerator], self.place(accelerator))
         name = canonicalize_name(Requirement(package.name).name)
@@ -162,7 +162,7 @@ class Trial:
         try:
             wheel = self.line.index.wheel(name, version, self.line.target())
             asked = torch_requirement(self.line.index.read(wheel, METADATA))
-        except Changed:
+        except Outdated:
             return ""
         torch = self.line.value("torch")
         if asked and not SpecifierSet(asked).contains(torch):
@@ -186,9 +186,9 @@ def uv_version() -> str:
 def try_all(
     packages: list[Package], matrix: dict[str, Any], folder: Path, today: str
 ) -> Iterator[tuple[Package, str, dict[str, Verdict]]]:
-    """Yield the verdicts on each package in each line, as they are found. Raises CannotAsk."""
+    """Yield the verdicts on each package in each line, as they are found. Raises CannotCheck."""
     index = users_index()
-    reader = Reader(index, Kept(cache_folder()))
+    reader = Reader(index, JsonCache(cache_folder()))
     trials = {}
     for line in matrix["lines"]:
         for environment in sorted({package.environment for package in packages}):
@@ -240,7 +240,7 @@ def main(arguments: list[str] | None = None) -> int:
                 for package, line, by_accelerator in try_all(packages, matrix, Path(folder), today)
                 for accelerator, verdict in by_accelerator.items()
             }
-    except CannotAsk as error:
+    except CannotCheck as error:
         say(str(error))
         return 1
     except KeyboardInterrupt:

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compatibility.adding import ACCELERATORS
 from compatibility.docs import table
+from compatibility.uv_add import ACCELERATORS
 from compatibility.verdicts import AGREES, REFUSED, SYSTEM, Verdict, counts
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from packaging.utils import parse_wheel_filename
 
 from capy_template.matrix import FRAMEWORKS, MACHINES, extras, source_of_cuda, unavailable, without_cuda
 from compatibility import fatbin
-from compatibility.index import Changed
+from compatibility.index import Outdated
 
 if TYPE_CHECKING:
     from compatibility.facts import Line
@@ -51,14 +51,14 @@ def architectures(line: Line, framework: str) -> None:
         try:
             wheel = line.index.wheel(name, line.value(framework), line.target(machine=machine))
             found = line.index.read_by(fatbin.architectures, wheel, library)
-        except Changed:
+        except Outdated:
             if expected:
                 raise
             continue
         except fatbin.NoCode as error:
-            raise Changed(f"{wheel.filename}: {error}") from None
+            raise Outdated(f"{wheel.filename}: {error}") from None
         if set(found) != set(expected):
-            raise Changed(f"on {machine} {name} has code for {', '.join(found)}")
+            raise Outdated(f"on {machine} {name} has code for {', '.join(found)}")
 
 
 def glibc(line: Line) -> None:
@@ -75,7 +75,7 @@ def glibc(line: Line) -> None:
             asked.append((min(minors), name))
         minor, name = max(asked)
         if f"2.{minor}" != expected:
-            raise Changed(f"on {machine} it is 2.{minor}, for {name}")
+            raise Outdated(f"on {machine} it is 2.{minor}, for {name}")
 
 
 def resolved(line: Line, environment: str, machine: str) -> None:

@@ -9,8 +9,8 @@ from pathlib import PurePosixPath
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from compatibility.adding import Distribution
 from compatibility.system import System
+from compatibility.uv_add import Distribution
 from compatibility.wheels import Contents
 
 # The major version of CUDA in a package's name: nvidia-cudnn-cu12, cupy-cuda13x, jax-cuda12-plugin.

@@ -19,8 +19,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from remotezip import RemoteZip, RemoteZipError
 
 from compatibility import elf
-from compatibility.index import SECONDS, CannotAsk, Index
-from compatibility.kept import Kept
+from compatibility.cache import JsonCache
+from compatibility.index import SECONDS, CannotCheck, Index
 
 VERSION = 4  # of the cache: entries of another version are read again
 LIBRARY = re.compile(r".*\.so(\.\d+)*$")
@@ -52,13 +52,13 @@ class Reader:
     """Read distribution files of an index, with a cache."""
 
     index: Index
-    kept: Kept
+    cache: JsonCache
 
     def contents(self, url: str, deep: bool = True) -> Contents:
-        """Return the contents of a file; without `deep`, only the list of files. Raises CannotAsk."""
+        """Return the contents of a file; without `deep`, only the list of files. Raises CannotCheck."""
         name = file_name(url)
         read = self._wheel if name.endswith(".whl") else self._source
-        answer = self.kept.get(f"contents {VERSION} {name} {deep}", lambda: read(url, deep))
+        answer = self.cache.get(f"contents {VERSION} {name} {deep}", lambda: read(url, deep))
         return Contents(**answer)
 
     def _wheel(self, url: str, deep: bool) -> dict[str, Any]:
@@ -134,8 +134,8 @@ class Reader:
             raise self._unreachable(url, error) from None
         return answer.content
 
-    def _unreachable(self, url: str, error: object) -> CannotAsk:
-        return CannotAsk(f"{file_name(url)} cannot be read from the index: {' '.join(str(error).split())}")
+    def _unreachable(self, url: str, error: object) -> CannotCheck:
+        return CannotCheck(f"{file_name(url)} cannot be read from the index: {' '.join(str(error).split())}")
 
 
 def file_name(url: str) -> str:

@@ -13,7 +13,7 @@ import requests
 from capy_template.matrix import FRAMEWORKS, load
 from compatibility import check, full
 from compatibility.facts import TOGETHER
-from compatibility.index import CannotAsk, Index, pip_settings, users_index
+from compatibility.index import CannotCheck, Index, pip_settings, users_index
 from tests.support.fake_index import LINUX, PADDING, FakeIndex, add_pinned, agreeing_with, served
 
 pytestmark = pytest.mark.usefixtures("nobodys_settings")
@@ -346,21 +346,21 @@ def test_an_index_that_is_not_there_is_one_line(matrix, monkeypatch, capsys):
 def test_an_index_that_refuses_is_not_an_empty_one(matrix, index, status):
     index.status = status
 
-    with pytest.raises(CannotAsk, match=str(status)):
+    with pytest.raises(CannotCheck, match=str(status)):
         changes(matrix)
 
 
 def test_an_index_that_fails_while_packages_are_resolved_is_no_conflict(matrix, index, facts):
     index.broken = {f"nvidia-cudnn-cu{facts['cuda']}"}
 
-    with pytest.raises(CannotAsk, match="500"):
+    with pytest.raises(CannotCheck, match="500"):
         changes(matrix)
 
 
 def test_an_index_that_sends_no_parts_of_files_is_said(matrix, index):
     index.ranges = False
 
-    with pytest.raises(CannotAsk, match="range"):
+    with pytest.raises(CannotCheck, match="range"):
         changes(matrix)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from compatibility import packages, system, verdicts
-from compatibility.adding import Distribution
+from compatibility.uv_add import Distribution
 from compatibility.verdicts import Place
 from compatibility.wheels import Contents
 

@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 
 from capy_template.matrix import load
 from compatibility import packages, packages_page
-from compatibility.kept import Kept
+from compatibility.cache import JsonCache
 from compatibility.packages import Package
 from compatibility.verdicts import AGREES, REFUSED, SYSTEM, Verdict
 from tests.support.fake_index import PADDING, FakeIndex, agreeing_with, served
@@ -59,10 +59,7 @@ def test_what_is_no_requirement_is_refused_before_anything_is_locked(name, capsy
         packages.main(["--", "numpy", name])
 
     last = capsys.readouterr().err.splitlines()[-1]
-    assert (
-        last
-        == f"python -m compatibility.packages: error: {name!r} is not a requirement, such as numpy or numpy>=2"
-    )
+    assert last.endswith(f"error: {name!r} is not a requirement, such as numpy or numpy>=2")
 
 
 @pytest.mark.nightly
@@ -70,7 +67,7 @@ def test_a_second_run_resolves_nothing(index, capsys, monkeypatch):
     index.add("new-package", "1.0")
     assert packages.main(["new-package"]) == 0
     first = capsys.readouterr().out
-    monkeypatch.setattr("compatibility.adding.Project.add", lambda *_: pytest.fail("resolved again"))
+    monkeypatch.setattr("compatibility.uv_add.Project.add", lambda *_: pytest.fail("resolved again"))
 
     assert packages.main(["new-package"]) == 0
     assert capsys.readouterr().out == first
@@ -97,21 +94,21 @@ def test_an_index_without_an_answer_is_one_line_and_a_failure(index, capsys, sta
 
 
 def test_what_was_looked_up_is_asked_for_once(tmp_path):
-    kept, asked = Kept(tmp_path), []
+    cache, asked = JsonCache(tmp_path), []
 
-    answers = [kept.get("a question", lambda: asked.append(1) or {"found": 1}) for _ in range(2)]
+    answers = [cache.get("a question", lambda: asked.append(1) or {"found": 1}) for _ in range(2)]
 
     assert (answers, asked) == ([{"found": 1}] * 2, [1])
 
 
 def test_a_failure_is_not_kept_and_half_a_file_counts_as_none(tmp_path):
-    kept = Kept(tmp_path)
+    cache = JsonCache(tmp_path)
     with pytest.raises(ZeroDivisionError):
-        kept.get("a question", lambda: 1 / 0)
-    kept.get("a question", lambda: 1)
+        cache.get("a question", lambda: 1 / 0)
+    cache.get("a question", lambda: 1)
     next(tmp_path.iterdir()).write_text('{"key": "a qu')
 
-    assert kept.get("a question", lambda: 2) == 2
+    assert cache.get("a question", lambda: 2) == 2
 
 
 def found(name: str, **verdicts: Verdict) -> packages_page.Found:

@@ -9,9 +9,9 @@ import zipfile
 import pytest
 import requests
 
+from compatibility.cache import JsonCache
 from compatibility.elf import NotElf, read
 from compatibility.index import Index
-from compatibility.kept import Kept
 from compatibility.wheels import Reader, torch_requirement
 from tests.support.fake_index import PADDING, FakeIndex, served
 from tests.support.tiny_elf import tiny_elf
@@ -74,7 +74,7 @@ def test_a_wheel_is_read_on_the_index_but_for_what_is_too_large(tmp_path, monkey
 
     with served(fake):
         index = Index(fake.url, requests.Session())
-        reader = Reader(index, Kept(tmp_path))
+        reader = Reader(index, JsonCache(tmp_path))
         found = reader.contents(index.files("new")[0].url)
         sent = fake.sent.total()
         again = reader.contents(index.files("new")[0].url)
@@ -103,7 +103,7 @@ def test_a_source_distribution_is_python_c_or_cuda(files, kind, tmp_path, monkey
             about = tarfile.TarInfo(f"new-1.0/{name}")
             about.size = len(text)
             archive.addfile(about, io.BytesIO(text.encode()))
-    reader = Reader(Index("https://index", requests.Session()), Kept(tmp_path))
+    reader = Reader(Index("https://index", requests.Session()), JsonCache(tmp_path))
     monkeypatch.setattr(Reader, "_download", lambda *_: packed.getvalue())
 
     assert reader.contents("https://index/new-1.0.tar.gz").source == kind

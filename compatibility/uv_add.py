@@ -16,7 +16,7 @@ from packaging.utils import parse_wheel_filename
 
 from compatibility import full
 from compatibility.facts import COMPANIONS, Line
-from compatibility.index import UV, CannotAsk, Target, without_password
+from compatibility.index import UV, CannotCheck, Target, without_password
 from compatibility.pytorch import CPU_INDEX, stand_in, with_companions
 from compatibility.wheels import file_name
 
@@ -65,7 +65,7 @@ class Project:
 
     @classmethod
     def make(cls, line: Line, environment: str, folder: Path) -> Project:
-        """Generate and lock the project. Raises CannotAsk."""
+        """Generate and lock the project. Raises CannotCheck."""
         folder.mkdir(parents=True)
         project = cls(line, environment, full.generate(line.name, folder, environment))
         path = project.folder / "pyproject.toml"
@@ -76,7 +76,7 @@ class Project:
         path.write_text(text, encoding="utf-8")
         refused = run_uv(project.folder, line, "lock")
         if refused:
-            raise CannotAsk(f"the project of {line.name} cannot be locked: {refused}")
+            raise CannotCheck(f"the project of {line.name} cannot be locked: {refused}")
         return project
 
     @property
@@ -85,7 +85,7 @@ class Project:
         return (self.folder / "pyproject.toml").read_text(encoding="utf-8")
 
     def add(self, requirement: str) -> Added:
-        """Add a package to a copy of the project. Raises CannotAsk if the index does not answer."""
+        """Add a package to a copy of the project. Raises CannotCheck if the index does not answer."""
         added = self._add_with_companions(requirement, self.text)
         if added.refused and EVERY_LINUX in self.text:
             own = IMAGES_ALONE.format(self.line.value("python"))
@@ -131,7 +131,7 @@ class Project:
         command += ["--no-emit-project", "--no-hashes", "--no-annotate", "--no-header"]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=settings())
         if done.returncode:
-            raise CannotAsk(f"`uv export` failed: {done.stderr.strip()}")
+            raise CannotCheck(f"`uv export` failed: {done.stderr.strip()}")
         target = self.line.target()
         known = {
             (package["name"], package["version"]): package
@@ -171,7 +171,7 @@ def best_file(package: dict, target: Target) -> str:
 
 
 def run_uv(folder: Path, line: Line, command: str, *arguments: str) -> str:
-    """Run a uv command that locks; return why uv refused, "" if it did not. Raises CannotAsk."""
+    """Run a uv command that locks; return why uv refused, "" if it did not. Raises CannotCheck."""
     options = ["--default-index", line.index.url, "--no-python-downloads", "--color", "never"]
     try:
         done = subprocess.run(
@@ -188,7 +188,7 @@ def run_uv(folder: Path, line: Line, command: str, *arguments: str) -> str:
         return "; ".join(dict.fromkeys(NO_EXTRA.findall(done.stderr)))
     words = " ".join(done.stderr.encode("ascii", "ignore").decode().split())
     if NO_ANSWER.search(words):
-        raise CannotAsk(f"the package index {without_password(line.index.url)} gives no answer: {words}")
+        raise CannotCheck(f"the package index {without_password(line.index.url)} gives no answer: {words}")
     return without_password(words)
 
 

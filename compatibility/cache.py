@@ -19,7 +19,7 @@ def cache_folder() -> Path:
 
 
 @dataclass(frozen=True)
-class Kept:
+class JsonCache:
     """Answers in one folder, one JSON file each; an unreadable file counts as missing."""
 
     folder: Path
