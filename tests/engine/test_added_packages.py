@@ -21,7 +21,6 @@ from tests.support.workers import image_of
 UID = 4321
 # The guide's own package, older ones of its family, and one that requires onnxruntime.
 GUIDE = ("docaligner-docsaid", "capybara-docsaid<1", "pyturbojpeg<2", "magika")
-WROTE = "entrypoint: wrote uv.lock, the versions in this image; commit it, so that every machine uses them"
 # Names, versions and the hash of each file, from each RECORD; but the project's own, which has a time in it.
 RECORDS = """
 cd /opt/venv/lib/python3*/site-packages
