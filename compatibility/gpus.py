@@ -90,6 +90,6 @@ def code_for(gpu: str, architectures: list[str]) -> str | None:
 
 
 def version_tuple(architecture: str) -> tuple[int, int]:
-    """Return the version_tuple of an architecture: (12, 0) for 12.0a."""
+    """Return the compute capability of an architecture: (12, 0) for 12.0a."""
     major, minor = re.match(r"(\d+)\.(\d+)", architecture).groups()
     return int(major), int(minor)

@@ -156,7 +156,10 @@ class Trial:
         return str(max(found)) if found else ""
 
     def other_torch(self, package: Package, version: str) -> str:
-        """Return whether the newest version requires another PyTorch than the line's."""
+        """Return what a version requires instead of the line's PyTorch, "" if it accepts that.
+
+        `version`: "" for the newest.
+        """
         name = canonicalize_name(Requirement(package.name).name)
         version = version or self.newest(name)
         try:
