@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
+from compatibility.index import CannotCheck
 from compatibility.system import System
 from compatibility.uv_add import Distribution
 from compatibility.wheels import Contents
@@ -22,6 +23,11 @@ OTHER_GPU = re.compile(r"rocm|hip|xpu|musa")
 CUDA_LIBRARY = re.compile(
     r"lib(cudart|cublas(Lt)?|cufft|curand|cusparse|cusolver|cudnn\w*|nvrtc|nccl|nvJitLink)\.so"
 )
+# By CUDA: the libraries whose version is not that of CUDA.
+LIBRARY_VERSIONS = {
+    12: {"libcudnn": 9, "libcufft": 11, "libcurand": 10, "libcusolver": 11, "libnccl": 2},
+    13: {"libcudnn": 9, "libcufft": 12, "libcurand": 10, "libcusolver": 12, "libcusparse": 12, "libnccl": 2},
+}
 TORCH_LIBRARY = re.compile(r"lib(torch\w*|c10\w*)\.so$")
 ABI_TAG = re.compile(r"\.(cpython-\d+\w*(-x86_64-linux-gnu)?|abi3)\.so$")
 AGREES, SYSTEM, REFUSED = "agrees", "system", "refused"
@@ -63,7 +69,7 @@ class Inspection:
 
 
 def judge(resolved: list[tuple[Distribution, Contents]], before: set[str], place: Place) -> Inspection:
-    """Return the problems of a resolution, and the system packages that it needs.
+    """Return the problems of a resolution, and the system packages that it needs. Raises CannotCheck.
 
     `before`: the packages of the unchanged project.
     """
@@ -227,11 +233,12 @@ def missing(
 
 
 def of_cuda(library: str, major: int) -> bool:
-    """Return whether NVIDIA's image for a CUDA has a library of this name."""
-    majors = {"libcufft": {13: 12, 12: 11}, "libcurand": {13: 10, 12: 10}, "libcudnn": {13: 9, 12: 9}}
-    majors |= {"libnccl": {13: 2, 12: 2}, "libcusolver": {13: 12, 12: 11}}
+    """Return whether NVIDIA's image for a CUDA has a library of this name. Raises CannotCheck."""
+    if major not in LIBRARY_VERSIONS:
+        raise CannotCheck(f"compatibility/verdicts.py lacks LIBRARY_VERSIONS[{major}]")
     name, _, version = library.partition(".so.")
-    wanted = next((found[major] for stem, found in majors.items() if name.startswith(stem)), major)
+    own = LIBRARY_VERSIONS[major].items()
+    wanted = next((number for stem, number in own if name.startswith(stem)), major)
     return version.split(".")[0] == str(wanted)
 
 

@@ -20,6 +20,7 @@ from packaging.specifiers import SpecifierSet
 from capy_template.matrix import FRAMEWORKS, MATRIX, OPENCVS, chosen, load, stack, unavailable
 from compatibility import docs, facts, gpus
 from compatibility.index import GLIBC_MINOR
+from compatibility.system import RELEASES
 from tests.conftest import TEMPLATE, run_cookiecutter
 from tests.generation.conftest import contents
 
@@ -127,6 +128,7 @@ def test_all_images_of_a_line_have_its_ubuntu_and_so_its_python(line):
     value = {name: fact["value"] for name, fact in facts_of(line).items()}
 
     assert value["ubuntu"] in GLIBC_MINOR
+    assert value["ubuntu"] in RELEASES
     for image in filter(None, (value[name] for name in ("cudnn_image", "wheels_image", "cpu_image"))):
         assert image.replace("ubuntu:", "ubuntu").endswith(f"ubuntu{value['ubuntu']}")
 

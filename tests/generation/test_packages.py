@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from capy_template.matrix import cuda_of, load
 from compatibility import packages, system, verdicts
+from compatibility.index import CannotCheck
 from compatibility.uv_add import Distribution
 from compatibility.verdicts import Place
 from compatibility.wheels import Contents
@@ -88,11 +90,38 @@ def test_the_drivers_library_is_there_with_a_gpu_alone(accelerator, refused):
     assert bool(found.reasons) == refused
 
 
-@pytest.mark.parametrize(("library", "refused"), [("libcudart.so.13", False), ("libcudart.so.12", True)])
-def test_nvidias_image_has_the_libraries_of_its_own_cuda(library, refused):
-    found = look(wheel("new", needed={MODULE: [library]}), at=place(image=True))
+# Each library's version for CUDA 12 and 13, as in the packages nvidia-cusparse-cu12 and nvidia-cusparse
+LIBRARIES = {
+    **{"libcudart": (12, 13), "libcusparse": (12, 12), "libcusolver": (11, 12), "libcufft": (11, 12)},
+    **{"libcurand": (10, 10), "libcudnn_adv": (9, 9), "libnccl": (2, 2)},
+}
 
-    assert bool(found.reasons) == refused
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("cuda", [12, 13])
+def test_nvidias_image_has_the_libraries_of_its_own_cuda(cuda, library):
+    at, own = place(cuda=cuda, image=True), LIBRARIES[library][cuda - 12]
+
+    found = {
+        version: look(wheel("new", needed={MODULE: [f"{library}.so.{version}"]}), at=at).reasons
+        for version in (own - 1, own, own + 1)
+    }
+
+    assert [version for version, reasons in found.items() if not reasons] == [own]
+
+
+def test_a_cuda_whose_library_versions_are_unknown_is_one_line():
+    with pytest.raises(CannotCheck, match=r"^compatibility/verdicts\.py lacks LIBRARY_VERSIONS\[14\]$"):
+        look(wheel("new", needed={MODULE: ["libcudart.so.14"]}), at=place(cuda=14, image=True))
+
+
+@pytest.mark.parametrize("line", load()["lines"])
+def test_the_library_versions_of_each_lines_cuda_are_known(line):
+    cuda = cuda_of(load(), line)
+
+    assert cuda in verdicts.LIBRARY_VERSIONS, (
+        f"compatibility/verdicts.py: add CUDA {cuda} to LIBRARY_VERSIONS"
+    )
 
 
 @pytest.mark.parametrize(
