@@ -14,7 +14,7 @@ from pathlib import Path
 
 from engines import debian
 from engines.engine import Engine, find_or_start, guarded
-from engines.steps import EngineError, cache, locked, run, say, workshop
+from engines.steps import EngineError, cache, locked, say, workshop
 
 STAND_IN = "capy-template/stand-in-base"
 ANSWER_SECONDS = 20  # for the registry's first answer
@@ -30,7 +30,6 @@ Dir::Cache::srcpkgcache "";
 Acquire::GzipIndexes "true";
 Acquire::Languages "none";
 """
-LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*")
 
 
 @dataclass(frozen=True)
@@ -101,27 +100,19 @@ def root_file_system(processor: str = "") -> Path:
     archive = cache() / f"base-{debian.codename()}-{processor or 'with-uid-1000'}.tar"
     if archive.exists():
         return archive
-    environment = debian.fetch().server()
+    unpacked = debian.fetch()
     with workshop() as folder:
         (folder / "docker-clean").write_text(APT_CONF)
-        command = ["mmdebstrap", "--mode=root", "--variant=minbase", "--include=ca-certificates"]
-        command += [
-            f"--keyring={debian.KEYRING}",
-            *(f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT),
-        ]
-        command += ["--dpkgopt=path-include=/usr/share/doc/*/copyright"]
+        options = ["--dpkgopt=path-include=/usr/share/doc/*/copyright"]
         # mmdebstrap's own check for emulation needs a package that is not installed
-        command += [f"--architectures={processor}", "--skip=check/qemu"] if processor else []
-        command += [f"--customize-hook=cp {folder}/docker-clean $1/etc/apt/apt.conf.d/"]
+        options += [f"--architectures={processor}", "--skip=check/qemu"] if processor else []
+        options += [f"--customize-hook=cp {folder}/docker-clean $1/etc/apt/apt.conf.d/"]
         # as in Ubuntu 24.04, whose user with uid 1000 breaks many entrypoints
-        command += ["--customize-hook=chroot $1 useradd --create-home --uid 1000 ubuntu"]
-        command += ["--customize-hook=rm -f $1/etc/resolv.conf $1/etc/hostname $1/var/cache/apt/*.bin"]
-        command += [debian.codename(), folder / "base.tar", debian.archive()]
-        run(
-            f"making a small Debian {debian.codename()}",
-            command,
-            env={**environment, "TMPDIR": str(folder)},
-        )
+        options += ["--customize-hook=chroot $1 useradd --create-home --uid 1000 ubuntu"]
+        options += ["--customize-hook=rm -f $1/etc/resolv.conf $1/etc/hostname $1/var/cache/apt/*.bin"]
+        suite = debian.codename()
+        text = f"making a small Debian {suite}"
+        unpacked.bootstrap(text, suite, folder / "base.tar", ["ca-certificates"], options)
         (folder / "base.tar").rename(archive)
     return archive
 

@@ -9,6 +9,7 @@ import platform
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ FROM_SUITE = {  # older Docker Engines, for tests; `docker` itself is in docker.
     "trixie": ("docker.io", "docker-cli", "containerd", "docker-compose", "docker-buildx"),
 }
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*")
 NEEDED_BYTES = 1_500_000_000  # lists, packages and the unpacked tree
 NO_NETWORK = re.compile(r"resolv|connect|unreachable|timed out|failed to fetch", re.IGNORECASE)
 
@@ -72,6 +74,18 @@ class Tree:
         }
         # Empty: this system has the package itself.
         return {**os.environ, **{name: value for name, value in added.items() if value}}
+
+    def bootstrap(
+        self, text: str, suite: str, target: Path, packages: Sequence[str], options: Sequence[str]
+    ) -> None:
+        """Make a Debian of a suite with these packages, without documentation, as a folder or a tar archive.
+
+        `text`: for the progress line; `options`: more of mmdebstrap's. Raises EngineError.
+        """
+        command = ["mmdebstrap", "--mode=root", "--variant=minbase", f"--include={','.join(packages)}"]
+        command += [f"--keyring={KEYRING}", *(f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT)]
+        command += [*options, suite, target, archive()]
+        run(text, command, env={**self.server(), "TMPDIR": str(target.parent)})
 
     def search(self, *patterns: str) -> str:
         """Return a search path of the tree's folders that match."""

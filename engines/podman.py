@@ -16,14 +16,13 @@ from pathlib import Path
 from engines import cdi, debian, engine
 from engines.leftovers import running_folder
 from engines.processes import kill_with_descendants
-from engines.steps import EngineError, cache, locked, run, wait_until, workshop
+from engines.steps import EngineError, cache, locked, wait_until, workshop
 
 PACKAGES = (
     *("podman", "podman-compose", "crun", "uidmap", "fuse-overlayfs", "netavark", "catatonit"),
     *("ca-certificates", "iproute2", "procps"),
 )
 COMPOSE = "docker-compose"  # not in bookworm
-LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*")
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 USER, UID = "capy", 4321
 START_SECONDS = 20
@@ -118,14 +117,11 @@ def fetch(release: str) -> Path:
     tree = cache() / f"podman-{release}"
     if tree.exists():
         return tree
-    environment = debian.fetch().server()
+    unpacked = debian.fetch()
     packages = [*PACKAGES, *([] if release == "bookworm" else [COMPOSE])]
     with workshop() as folder:
-        command = ["mmdebstrap", "--mode=root", "--variant=minbase", f"--include={','.join(packages)}"]
-        command += [f"--keyring={debian.KEYRING}", f"--aptopt={expiry()}"]
-        command += [f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT]
-        command += [release, folder / "tree", debian.archive()]
-        run(f"making a Debian {release} with Podman", command, env={**environment, "TMPDIR": str(folder)})
+        text = f"making a Debian {release} with Podman"
+        unpacked.bootstrap(text, release, folder / "tree", packages, [f"--aptopt={expiry()}"])
         (folder / "tree").rename(tree)
     return tree
 

@@ -14,11 +14,10 @@ from pathlib import Path
 
 from engines import debian, engine
 from engines.leftovers import running_folder
-from engines.steps import EngineError, cache, locked, run, wait_until, workshop
+from engines.steps import EngineError, cache, locked, wait_until, workshop
 
 PACKAGES = ("ca-certificates", "slurm-wlm", "apptainer", "charliecloud-runtime", "charliecloud-builders")
 PACKAGES += ("squashfs-tools", "iproute2")
-LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*")
 UID, HOME = 4321, "/home/user"
 GPUS = 4
 START_SECONDS = 30
@@ -160,15 +159,12 @@ def root_file_system() -> Path:
     tree = cache() / "slurm-sid"
     if tree.exists():
         return tree
-    environment = debian.fetch().server()
+    unpacked = debian.fetch()
     with workshop() as folder:
-        command = ["mmdebstrap", "--mode=root", "--variant=minbase", f"--include={','.join(PACKAGES)}"]
-        # a mirror may be outdated; the signature is checked all the same
-        command += [f"--keyring={debian.KEYRING}", '--aptopt=Acquire::Check-Valid-Until "false"']
-        command += [f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT]
-        command += ["sid", folder / "root", debian.archive()]
         text = "making a Debian sid with Slurm and Apptainer"
-        run(text, command, env={**environment, "TMPDIR": str(folder)})
+        # a mirror may be outdated; the signature is checked all the same
+        options = ['--aptopt=Acquire::Check-Valid-Until "false"']
+        unpacked.bootstrap(text, "sid", folder / "root", PACKAGES, options)
         furnish(folder / "root")
         (folder / "root").rename(tree)
     return tree
