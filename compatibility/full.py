@@ -14,12 +14,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from cookiecutter.main import cookiecutter
-
 from capy_template.matrix import FRAMEWORKS, load
 from compatibility.index import UV, CannotCheck, users_index
+from tools.generate import generate
 
-TEMPLATE = Path(__file__).resolve().parent.parent
 FREE_GB = 12  # downloads and installed packages
 LEFT_OUT = b".alt.so"  # libnvrtc.alt.so.13
 ARCHITECTURE = re.compile(r"(sm|compute)_(\d+)(\d)([a-z]?)")
@@ -34,7 +32,7 @@ def examine(line: str, say: Callable[[str], None]) -> int:
     begin = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="capy-check-") as name:
         folder = Path(name)
-        project = generate(line, folder)
+        project = generate(folder, environment="full", cuda=line)
         environment = install(line, project, folder, say)
         say("running the project's doctor")
         problems = doctor(project, environment)
@@ -55,22 +53,6 @@ def refuse_here(line: str) -> None:
     place = tempfile.gettempdir()
     if shutil.disk_usage(place).free < FREE_GB * 10**9:
         raise CannotCheck(f"{FREE_GB} GB are needed in {place}; TMPDIR names another folder")
-
-
-def generate(line: str, folder: Path, environment: str = "full") -> Path:
-    """Generate a project of the line, by default with all packages, without hooks."""
-    settings = folder / "settings.yaml"
-    settings.write_text(f"replay_dir: {folder}/replay\ncookiecutters_dir: {folder}/templates\n")
-    answers = {"environment": environment, "cuda": line}
-    made = cookiecutter(
-        str(TEMPLATE),
-        no_input=True,
-        extra_context=answers,
-        output_dir=str(folder),
-        config_file=str(settings),
-        accept_hooks=False,
-    )
-    return Path(made)
 
 
 def install(line: str, project: Path, folder: Path, say: Callable[[str], None]) -> Path:

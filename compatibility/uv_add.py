@@ -14,11 +14,11 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import parse_wheel_filename
 
-from compatibility import full
 from compatibility.facts import COMPANIONS, Line
 from compatibility.index import UV, CannotCheck, Target, without_password
 from compatibility.pytorch import CPU_INDEX, stand_in, with_companions
 from compatibility.wheels import file_name
+from tools.generate import generate
 
 ACCELERATORS = ("nvidia", "cpu")
 NO_ANSWER = re.compile(r"Failed to fetch|error sending request|Request failed|dns error")
@@ -67,7 +67,7 @@ class Project:
     def make(cls, line: Line, environment: str, folder: Path) -> Project:
         """Generate and lock the project. Raises CannotCheck."""
         folder.mkdir(parents=True)
-        project = cls(line, environment, full.generate(line.name, folder, environment))
+        project = cls(line, environment, generate(folder, environment=environment, cuda=line.name))
         path = project.folder / "pyproject.toml"
         text = path.read_text(encoding="utf-8")
         if CPU_INDEX in text:

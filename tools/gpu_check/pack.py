@@ -16,11 +16,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from cookiecutter.main import cookiecutter
-
 from compatibility.index import UV
+from tools.generate import generate
 
-TEMPLATE = Path(__file__).resolve().parents[2]
 LINE = "cu13-py312"
 ENVIRONMENTS = ("inference", "training", "full")
 PYTHON = "3.12"  # of the machine with the GPU
@@ -36,7 +34,7 @@ def pack(folder: Path, everything: bool = False) -> Path:
     """
     folder.mkdir(parents=True)
     for name in ENVIRONMENTS:
-        generate(name, folder / "projects")
+        generate_environment(name, folder / "projects")
     shutil.copytree(Path(__file__).parent, folder / "gpu_check", ignore=shutil.ignore_patterns("__pycache__"))
     full = folder / "projects" / "full"
     with tempfile.TemporaryDirectory() as scratch:
@@ -45,23 +43,12 @@ def pack(folder: Path, everything: bool = False) -> Path:
     return folder
 
 
-def generate(environment: str, folder: Path) -> None:
-    """Generate the project of an environment, without hooks."""
-    with tempfile.TemporaryDirectory() as scratch:
-        settings = Path(scratch, "settings.yaml")
-        settings.write_text(f"replay_dir: {scratch}/replay\ncookiecutters_dir: {scratch}/templates\n")
-        cookiecutter(
-            str(TEMPLATE),
-            no_input=True,
-            extra_context={"project": f"gpu-{environment}", "environment": environment, "cuda": LINE},
-            output_dir=str(folder / environment),
-            config_file=str(settings),
-            accept_hooks=False,
-        )
-    project = folder / environment / f"gpu-{environment}"
-    project.rename(folder / "moved")
-    (folder / environment).rmdir()
-    (folder / "moved").rename(folder / environment)
+def generate_environment(environment: str, folder: Path) -> None:
+    """Generate the project of an environment, under its name, without hooks."""
+    folder.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        answers = {"project": f"gpu-{environment}", "environment": environment, "cuda": LINE}
+        generate(Path(scratch), **answers).rename(folder / environment)
 
 
 def pinned(project: Path) -> str:
