@@ -52,6 +52,11 @@ class Quiet(WSGIRequestHandler):
         """Drop the line."""
 
 
+def new_address() -> str:
+    """Return a new loopback address: uv caches an index for ten minutes, and ports are reused."""
+    return f"127.{random.randint(1, 254)}.{random.randint(0, 255)}.{random.randint(1, 254)}"
+
+
 @contextmanager
 def package_index(
     folder: Path,
@@ -76,8 +81,7 @@ def package_index(
     options = {"roots": [wheels], "disable_fallback": accounts is not None and not public}
     if accounts is not None:
         options |= {"password_file": str(htpasswd(folder, accounts)), "authenticate": ["list", "download"]}
-    # A new address: uv caches answers of an index for ten minutes, and ports are reused.
-    host = f"127.{random.randint(1, 254)}.{random.randint(0, 255)}.{random.randint(1, 254)}"
+    host = new_address()
     with make_server(host, 0, pypiserver.app(**options), Server, Quiet) as server:
         authority = wrap(server, host, folder) if tls else None
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -120,7 +124,7 @@ def listener(redirect: str = "") -> Iterator[Listener]:
         def log_message(self, *_: object) -> None:
             pass
 
-    host = f"127.{random.randint(1, 254)}.{random.randint(0, 255)}.{random.randint(1, 254)}"
+    host = new_address()
     with ThreadingHTTPServer((host, 0), Handler) as server:
         found = Listener(f"http://{host}:{server.server_port}")
         threading.Thread(target=server.serve_forever, daemon=True).start()
