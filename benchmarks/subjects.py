@@ -21,13 +21,8 @@ TEMPLATE = Path(__file__).resolve().parent.parent
 BASE = "ubuntu:24.04"  # for both: NVIDIA's image would add the same gigabytes to each
 PACKAGES = ("pandas", "scipy")  # with the template's own: 450 MB in all
 OWNER = 1000  # owner of the projects if root measures: the first user of most machines
-SETTINGS = (
-    "BUILD_CACHE",
-    "CACHE_DIR",
-    "CHECKOUT",
-    "GROUP_ID",
-    "USER_ID",
-)  # of the reader's shell, not of the bench
+# Removed from the user's environment.
+SETTINGS = ("BUILD_CACHE", "CACHE_DIR", "CHECKOUT", "GROUP_ID", "USER_ID")
 PROJECT_LABEL = "com.docker.compose.project"  # Compose's label, also used here
 GUIDE = Path(__file__).with_name("guide")
 # what stands where the guide's project would be

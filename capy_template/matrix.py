@@ -51,9 +51,8 @@ class Stack:
     exclusions: tuple[str, ...]  # uv's exclude-dependencies
     shm_size: str | None  # of /dev/shm, as Compose writes it
     download_gb: dict[str, float]  # of the first build, for a GPU and for the CPU
-    lines_with_cuda: dict[
-        str, tuple[str, ...]
-    ]  # by processor: the lines that have this environment for a GPU
+    # by processor: the lines that have this environment for a GPU
+    lines_with_cuda: dict[str, tuple[str, ...]]
     facts: dict[str, Any]  # the line's facts without their sources
     sources: dict[str, dict[str, str]]  # of each fact: text, url and date
 

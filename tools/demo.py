@@ -26,11 +26,8 @@ def demo() -> int:
     """Run the demo and return its exit code. Raises EngineError with one line on what failed."""
     engine = find_or_start()
     say(f"using {engine.description}")
-    environment = {
-        "BUILD_CACHE": "capy-demo",
-        **os.environ,
-        **engine.env,
-    }  # what one downloads serves the next
+    # one demo's downloads serve the next
+    environment = {"BUILD_CACHE": "capy-demo", **os.environ, **engine.env}
     if bundle := os.environ.get("SSL_CERT_FILE"):
         environment.setdefault("CA_BUNDLE", bundle)
 
@@ -38,14 +35,7 @@ def demo() -> int:
         say(f"{shown(PROJECT)} exists and is used again; remove it to start from scratch")
     else:
         PROJECT.parent.mkdir(exist_ok=True)
-        cookiecutter = [
-            sys.executable,
-            "-m",
-            "cookiecutter",
-            "--no-input",
-            "--default-config",
-            str(TEMPLATE),
-        ]
+        cookiecutter = [sys.executable, "-m", "cookiecutter", "--no-input", "--default-config", str(TEMPLATE)]
         show(cookiecutter, PROJECT.parent, environment)
 
     settings = base_settings(engine, environment)

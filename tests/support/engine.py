@@ -44,6 +44,7 @@ OURS = re.compile(
     r"capy-(test|index|copy|first|ci|dev|env-[a-z-]+?)(-devcontainer-[a-z]+|-guarded)?(-gw\d+)?(-\d+)?(-ray(-local)?)?_default"
 )
 WHILE_UP = "20GB"  # of build cache; `make test` shrinks it during tests without an engine
+SETTINGS = ("ACCELERATOR", "BASE_IMAGE", "CACHE_DIR", "GPU_IDS", "GROUP_ID", "USER_ID")
 INDEX = ("PYPI_ACCOUNT", "PYPI_PASSWORD", "PYPI_TRUSTED_HOST", "PUBLIC_INDEX_URL", "PIP_CONF", "NETRC")
 PROJECT_LABEL = "com.docker.compose.project"  # Compose's label on images that it builds
 FOLDER_LABEL = "com.docker.compose.project.working_dir"
@@ -79,9 +80,7 @@ def engine(pytestconfig: pytest.Config) -> Iterator[Engine]:
         for name, value in found.env.items():
             patch.setenv(name, value)
         # settings of the user must not affect the tests
-        for name in ("ACCELERATOR", "BASE_IMAGE", "CACHE_DIR", "GPU_IDS", "GROUP_ID", "USER_ID", *INDEX):
-            patch.delenv(name, raising=False)
-        for name in ("HF_TOKEN", "WANDB_API_KEY"):
+        for name in (*SETTINGS, *INDEX, "HF_TOKEN", "WANDB_API_KEY"):
             patch.delenv(name, raising=False)
         patch.setenv("TZ", "")
         if bundle := os.environ.get("SSL_CERT_FILE"):
@@ -102,9 +101,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Remove what the tests made, after all workers; stop the private engine unless it was up before."""
-    used = config.stash.get(ENGINE_USED, False) or not config.stash.get(
-        WAS_UP, True
-    )  # Ctrl-C: workers say nothing
+    # after Ctrl-C the workers report nothing
+    used = config.stash.get(ENGINE_USED, False) or not config.stash.get(WAS_UP, True)
     if WORKER or not used:
         return
     found = running_or_none()
@@ -140,9 +138,8 @@ def remove_untagged() -> None:
     """Remove this worker's images that have lost their name to a newer one."""
     docker = DockerClient()
     for image in docker.image.list(filters=[("dangling", "true"), ("label", PROJECT_LABEL)]):
-        with suppress(
-            DockerException
-        ):  # one that another one is made of goes with that, or another worker took it
+        # an image that another one is made of goes with that; or another worker removed it
+        with suppress(DockerException):
             project = f"{image.config.labels[PROJECT_LABEL]}_default"
             if OURS.match(project) and (not WORKER or f"{CHECKOUT}_" in project):
                 image.remove(force=True)
