@@ -130,5 +130,6 @@ COMMANDS = {
     "make packages": HERE
     + "test_packages_page.py::test_a_package_is_tried_in_every_line_and_its_library_is_named",
     "make pictures": MAINTAINER,
+    "make lock": MAINTAINER,
     "make engine-stop": ENGINE + "test_engine_tool.py::test_down_leaves_nothing_running",
 }
