@@ -18,6 +18,12 @@ from tests.support.workers import image_of
 TOOLS = ("uv", "pip", "pytest", "jupyter", "g++", "gcc", "git", "sync-environment")
 OF_OPT = ["pyproject.toml", "uv.lock", "venv"]
 SCRATCH = ("/code/outputs", "/home/app", "/cache", "/tmp", "/var/tmp", "/dev", "/run/lock")
+# As libraries download: by way of a temporary file.
+DOWNLOAD = """
+import os, shutil, tempfile
+with tempfile.NamedTemporaryFile() as file:
+    shutil.copy(file.name, os.environ["XDG_CACHE_HOME"] + "/weights")
+"""
 AS_ITSELF = {"remove": True, "read_only": True, "networks": ["none"]}
 
 
@@ -60,20 +66,32 @@ def test_it_has_no_tools(docker, deployed):
     assert found.split() == OF_OPT
 
 
-def test_the_commands_of_the_readme_ship_it(project, image, deployed):
+@pytest.mark.parametrize(
+    ("command", "folder", "file"),
+    [("", "outputs", "example-edges.png"), (f" -c '{DOWNLOAD}'", ".cache", "weights")],
+    ids=["example", "download"],
+)
+def test_the_commands_of_the_readme_ship_it(project, image, deployed, command, folder, file):
     """As a user whose id is not the image's own, without the GPU; the first command has made the image."""
     [block] = re.findall(r"(?ms)^## Ship it\n\n```sh\n(.*?)^```$", project.read("README.md"))
-    build, _, rest = block.partition("\n")
-    (project.path / "outputs").mkdir()
-    change_owner(project.path / "outputs", 1234, 5678, image)
+    build, _, rest = block.rstrip("\n").partition("\n")
+    for name in ("outputs", ".cache"):
+        (project.path / name).mkdir(exist_ok=True)
+        change_owner(project.path / name, 1234, 5678, image)
 
     done = project.run(
-        "sh", "-euc", rest.replace(" --gpus all", "").replace("$(id -u):$(id -g)", "1234:5678")
+        "sh", "-euc", rest.replace(" --gpus all", "").replace("$(id -u):$(id -g)", "1234:5678") + command
     )
 
     assert (build, done.returncode) == ("docker compose build deploy", 0), done.stderr
-    made = [path.stat() for path in (project.path / "outputs").iterdir()]
-    assert {(file.st_uid, file.st_gid) for file in made} == {(1234, 5678)}
+    made = (project.path / folder / file).stat()
+    assert (made.st_uid, made.st_gid) == (1234, 5678)
+
+
+def test_the_page_has_the_command_of_the_readme(project):
+    [block] = re.findall(r"(?ms)^## Ship it\n\n(```sh\n.*?^```)$", project.read("README.md"))
+
+    assert block in project.read("docs/deploy.md")
 
 
 def test_it_has_the_code_and_no_file_of_docker_editors_and_tests(docker, deployed):

@@ -59,8 +59,9 @@ COMMANDS = {
     "ACCELERATOR=nvidia docker compose build deploy": ENGINE
     + "test_deploy.py::test_an_image_for_a_gpu_is_built_without_one",
     "docker compose build deploy": ENGINE + "test_deploy.py::test_it_starts_by_itself_on_a_read_only_system",
-    "docker run --rm --read-only --gpus all *": ENGINE + "test_deploy.py::test_it_writes_as_any_user",
-    '-v "$PWD/outputs":/code/outputs *': ENGINE + "test_deploy.py::test_it_writes_as_any_user",
+    "docker run --rm --read-only --tmpfs /tmp --gpus all *": ENGINE
+    + "test_deploy.py::test_the_commands_of_the_readme_ship_it",
+    '-v "$PWD/outputs":/code/outputs *': ENGINE + "test_deploy.py::test_the_commands_of_the_readme_ship_it",
     # long runs
     "docker compose run --detach *": LONG_RUNS + "test_it_goes_on_after_each_reboot_until_it_has_ended",
     "docker update --restart on-failure:5 training": LONG_RUNS

@@ -184,13 +184,12 @@ def test_a_test_that_the_list_names_exists(test):
 
 
 def test_docker_run_asks_for_the_shared_memory_that_compose_gives(made):
-    """Without it a data loader has 64 MB."""
+    """Without it a data loader has 64 MB, and Ray's object store lies on the disk."""
     for project in made.values():
-        wanted = json.loads(project.read("docker/environment.json"))["shared_memory_mib"]
+        wanted = re.findall(r"(?m)^ +shm_size: (\d+g)b$", project.read("docker/machine.yaml"))
         lines = [line for name in pages(project) for line in commands(project.read(name))]
-        found = [line for line in lines if "--gpus all" in line]
-        assert [line for line in found if ("--shm-size 8g " in line) != bool(wanted)] == []
-        assert len(found) == 3
+        found = [re.findall(r"--shm-size (\S+)", line) for line in lines if "--gpus all" in line]
+        assert found == [wanted] * 3
 
 
 def test_the_script_for_a_process_manager_is_the_one_that_is_tried(made):
