@@ -115,8 +115,22 @@ def test_the_values_that_no_schema_checks_are_those_that_kubernetes_takes(manife
     threads = {"name": "OMP_NUM_THREADS", "valueFrom": {"resourceFieldRef": {"resource": "requests.cpu"}}}
     assert threads in container["env"]
     assert any("$(JOB_COMPLETION_INDEX)" in argument for argument in container["args"])
-    if part := [argument for argument in container["args"] if argument.startswith("--part")]:
-        assert part == [f"--part=$(JOB_COMPLETION_INDEX)/{spec['completions']}"]
+
+
+@pytest.mark.parametrize("completions", [2, 4])
+@pytest.mark.parametrize("environment", ["inference", "full"])
+def test_each_picture_is_in_a_part_whatever_the_number_of_containers(bake, environment, completions):
+    project = bake(environment=environment, scale_out="ray-and-kubernetes")
+    path = project.path / "kubernetes/base/job.yaml"
+    path.write_text(path.read_text().replace("completions: 4", f"completions: {completions}"))
+
+    job, _ = render(project, "base")
+
+    [container] = job["spec"]["template"]["spec"]["containers"]
+    [part] = [argument for argument in container["args"] if argument.startswith("--part")]
+    for variable in container["env"]:  # as Kubernetes does in arguments
+        part = part.replace(f"$({variable['name']})", variable.get("value", ""))
+    assert part == f"--part=$(JOB_COMPLETION_INDEX)/{completions}"
 
 
 def test_every_container_is_nobody_in_particular_and_has_the_image_of_the_registry(manifests):
