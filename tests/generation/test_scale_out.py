@@ -112,6 +112,7 @@ def test_the_values_that_no_schema_checks_are_those_that_kubernetes_takes(manife
     assert spec["parallelism"] <= spec["completions"]
     [container] = spec["template"]["spec"]["containers"]
     assert container["resources"]["limits"]["nvidia.com/gpu"] == 1
+    assert container["resources"]["limits"]["cpu"] == container["resources"]["requests"]["cpu"]
     threads = {"name": "OMP_NUM_THREADS", "valueFrom": {"resourceFieldRef": {"resource": "requests.cpu"}}}
     assert threads in container["env"]
     assert any("$(JOB_COMPLETION_INDEX)" in argument for argument in container["args"])
@@ -131,6 +132,21 @@ def test_each_picture_is_in_a_part_whatever_the_number_of_containers(bake, envir
     for variable in container["env"]:  # as Kubernetes does in arguments
         part = part.replace(f"$({variable['name']})", variable.get("value", ""))
     assert part == f"--part=$(JOB_COMPLETION_INDEX)/{completions}"
+
+
+def test_shared_memory_has_room_for_ray_s_object_store(manifests):
+    """Ray takes 30 % of the memory, and less where /dev/shm is smaller."""
+    objects = render(manifests, "base") + render(manifests, "overlays/rayjob")
+    gib = {}
+    for spec in itertools.chain.from_iterable(map(pod_specs, objects)):
+        [shm] = [v["emptyDir"]["sizeLimit"] for v in spec["volumes"] if v["name"] == "shm"] or [None]
+        for container in spec["containers"]:
+            if shm:
+                memory = container["resources"]["limits"]["memory"]
+                gib[container["name"]] = [int(size.removesuffix("Gi")) for size in (memory, shm)]
+
+    assert set(gib) == {"app", "ray-head", "ray-worker"}
+    assert all(shm >= 0.3 * memory for memory, shm in gib.values())
 
 
 def test_every_container_is_nobody_in_particular_and_has_the_image_of_the_registry(manifests):
