@@ -51,11 +51,18 @@ RUN = STAND_INS + "runpy.run_path(sys.argv[0], run_name='__main__')"
 CHOOSE = """
 import my_project.cluster as cluster
 resources, wanted = {"CPU": 4.0, "GPU": float(sys.argv[0])}, int(sys.argv[1]) or None
-sys.modules["ray"].cluster_resources.return_value = resources
+lost = {"Alive": False, "Resources": {"CPU": 64.0, "GPU": 8.0}}
+sys.modules["ray"].nodes.return_value = [lost, {"Alive": True, "Resources": resources}]
 try:
     print(cluster.choose_workers(wanted, cluster.Needs(cpus=0, gpus=1), 0.1))
 except ValueError as error:
     print(error)
+"""
+CONNECT = """
+import my_project.cluster as cluster
+sys.modules["ray"].init.side_effect = None
+cluster.connect()
+print(sys.modules["ray"].init.call_args.kwargs.get("address"))
 """
 # An environment, a script of it, an option that takes a number.
 NUMBERS = [
@@ -75,9 +82,11 @@ def of_environment(projects, environment: str) -> BakedProject:
     return projects[sentence(ray)]
 
 
-def run(project: BakedProject, code: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def run(
+    project: BakedProject, code: str, *arguments: str | Path, **settings: str
+) -> subprocess.CompletedProcess[str]:
     """Run Python code in the project, with its package."""
-    source = {**os.environ, "PYTHONPATH": str(project.path / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+    source = {**os.environ, **settings, "PYTHONPATH": str(project.path / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [*LIKE_A_USER, sys.executable, "-c", code, *map(str, arguments)]
     return subprocess.run(command, cwd=project.path, env=source, capture_output=True, text=True)
 
@@ -159,3 +168,13 @@ def test_too_many_workers_are_refused_with_how_many_fit(projects, gpus, wanted, 
     done = run(of_environment(projects, "full"), STAND_INS + CHOOSE, gpus, wanted)
 
     assert (done.stdout, done.stderr) == (f"{printed}\n", "")
+
+
+@pytest.mark.parametrize(("address", "given"), [("", "local"), ("10.0.0.9:6379", None)])
+def test_ray_joins_the_cluster_that_started_the_script_and_no_other(projects, tmp_path, address, given):
+    """Not the one that /tmp/ray names: without an address, Ray looks there."""
+    settings = {"RAY_ADDRESS": address, "HOME": str(tmp_path)}
+
+    done = run(of_environment(projects, "full"), STAND_INS + CONNECT, "", **settings)
+
+    assert (done.stdout, done.stderr) == (f"{given}\n", "")
