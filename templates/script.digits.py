@@ -16,6 +16,7 @@ from {{ cookiecutter.__package }} import digits, exported, runtime, stopping, tr
 {% else %}
 from {{ cookiecutter.__package }} import digits, stopping, training
 {% endif %}
+from {{ cookiecutter.__package }}.errors import in_one_line
 from {{ cookiecutter.__package }}.files import write_whole
 
 HERE = Path(__file__).resolve().parent
@@ -28,11 +29,8 @@ def main() -> None:
     args = parse_arguments()
     stopping.catch_signals()
     try:
-        run(args.epochs, args.output)
-    except OSError as error:
-        sys.exit(f"script.py: {error.filename or args.output}: {error.strerror}")
-    except ValueError as error:
-        sys.exit(f"script.py: {error}")
+        with in_one_line("script.py"):
+            run(args.epochs, args.output)
     except KeyboardInterrupt:
         code = stopping.exit_code()
         print(f"script.py: stopped; {saved_state(args.output)}", file=sys.stderr)

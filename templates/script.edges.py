@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from {{ cookiecutter.__package }} import edges
+from {{ cookiecutter.__package }}.errors import UserError, in_one_line
 
 HERE = Path(__file__).resolve().parent
 RUNS = 10
@@ -20,16 +21,12 @@ FULL_HD = 1920, 1080
 def main() -> None:
     args = parse_arguments()
     output = args.output or HERE / "outputs" / f"{args.image.stem}-edges.png"
-    try:
+    with in_one_line("script.py"):
         image = read_picture(args.image)
         session = edges.open_session(args.model)
         result, milliseconds = measure(lambda: edges.detect_edges(session, image))
         write_picture(output, edges.overlay(image, result))
         speed = compare(args.model, session.get_providers()[0], image)
-    except OSError as error:  # for a full disk, filename is None
-        sys.exit(f"script.py: {error.filename or output}: {error.strerror}")
-    except ValueError as error:
-        sys.exit(f"script.py: {error}")
 
     first, *others = milliseconds
     height, width = image.shape[:2]
@@ -56,12 +53,12 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def read_picture(path: Path) -> np.ndarray:
-    """Return any picture as uint8 [height, width, 3], BGR. Raises OSError or ValueError."""
+    """Return any picture as uint8 [height, width, 3], BGR. Raises OSError or UserError."""
     data = np.frombuffer(path.read_bytes(), np.uint8)
     with edges.native_stderr_muted():  # libpng and others print their own lines
         image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     if image is None:
-        raise ValueError(f"{path} is not a picture that OpenCV can read")
+        raise UserError(f"{path} is not a picture that OpenCV can read")
     return image
 
 
@@ -87,14 +84,17 @@ def compare(model: Path, provider: str, image: np.ndarray) -> str:
 
 
 def write_picture(path: Path, image: np.ndarray) -> None:
-    """Write `image` in the format of the suffix. Raises OSError or ValueError."""
+    """Write `image` in the format of the suffix. Raises OSError or UserError."""
     # cv2.imwrite would return False without a reason.
     try:
         _, data = cv2.imencode(path.suffix, image)
     except cv2.error:
-        raise ValueError(f"{path}: OpenCV cannot write this format, try .png") from None
+        raise UserError(f"{path}: OpenCV cannot write this format, try .png") from None
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
+    try:
+        path.write_bytes(data)
+    except OSError as error:  # for a full disk, filename is None
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def short(path: Path) -> Path:

@@ -72,6 +72,7 @@ docs/vscode.md
 pyproject.toml
 script.py
 src/PACKAGE/__init__.py
+src/PACKAGE/errors.py
 """
 
 RAY = """

@@ -47,7 +47,8 @@ sys.modules["onnxruntime"].InferenceSession = Session
 sys.modules["onnxruntime"].get_available_providers.return_value = ["CPUExecutionProvider"]
 sys.argv.pop(0)
 """
-RUN = STAND_INS + "runpy.run_path(sys.argv[0], run_name='__main__')"
+START = "runpy.run_path(sys.argv[0], run_name='__main__')"
+RUN = STAND_INS + START
 CHOOSE = """
 import my_project.cluster as cluster
 resources, wanted = {"CPU": 4.0, "GPU": float(sys.argv[0])}, int(sys.argv[1]) or None
@@ -71,6 +72,13 @@ NUMBERS = [
     ("full", "train.py", "--workers"),
     ("full", "train.py", "--epochs"),
     ("full", "script.py", "--epochs"),
+]
+# An environment, a script of it, and what it calls after it has started.
+CALLS = [
+    ("inference", "script.py", "cv2.imdecode"),
+    ("full", "script.py", "my_project.digits.load"),
+    ("inference", "predict.py", "ray.init"),
+    ("full", "train.py", "ray.init"),
 ]
 # As root, without root's right to read every file.
 LIKE_A_USER = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.getuid() == 0 else []
@@ -178,3 +186,31 @@ def test_ray_joins_the_cluster_that_started_the_script_and_no_other(projects, tm
     done = run(of_environment(projects, "full"), STAND_INS + CONNECT, "", **settings)
 
     assert (done.stdout, done.stderr) == (f"{given}\n", "")
+
+
+@pytest.mark.parametrize(("environment", "script", "call"), CALLS)
+@pytest.mark.parametrize(
+    ("error", "last"),
+    [
+        ("OSError('the hub does not answer')", "OSError: the hub does not answer"),
+        ("ValueError('shapes do not match')", "ValueError: shapes do not match"),
+        ("FileNotFoundError(2, 'No such file', 'a.csv')", None),
+    ],
+)
+def test_an_error_of_the_owner_s_code_keeps_its_traceback_unless_it_names_a_file(
+    projects, pictures, tmp_path, environment, script, call, error, last
+):
+    module, _, function = call.rpartition(".")
+    fail = f"sys.modules[{module!r}].{function}.side_effect = {error}\n"
+    (tmp_path / "my.onnx").write_text("for a GPU")
+    given = ["--output", tmp_path / "result"]
+    given += [pictures, "--model", tmp_path / "my.onnx"] if script == "predict.py" else []
+
+    done = run(of_environment(projects, environment), STAND_INS + fail + START, script, *given)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    if last:
+        assert done.stderr.startswith("Traceback")
+        assert done.stderr.splitlines()[-1] == last
+    else:
+        assert done.stderr == f"{script}: a.csv: No such file\n"
