@@ -1,6 +1,7 @@
 """Draw the edges of a picture: python script.py [IMAGE] [--model PATH] [--output PATH]"""
 
 import argparse
+import contextlib
 import statistics
 import sys
 import time
@@ -55,8 +56,10 @@ def parse_arguments() -> argparse.Namespace:
 def read_picture(path: Path) -> np.ndarray:
     """Return any picture as uint8 [height, width, 3], BGR. Raises OSError or UserError."""
     data = np.frombuffer(path.read_bytes(), np.uint8)
-    with edges.native_stderr_muted():  # libpng and others print their own lines
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    image = None
+    # libpng and others print their own lines; no data and more than 2^30 pixels are a cv2.error
+    with edges.native_stderr_muted(), contextlib.suppress(cv2.error):
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR)
     if image is None:
         raise UserError(f"{path} is not a picture that OpenCV can read")
     return image

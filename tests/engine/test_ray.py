@@ -296,7 +296,7 @@ def test_no_line_is_lost_with_a_worker(cluster, pytestconfig):
     """In `make test` a training loses its machine: the test below."""
     start = time.monotonic()
     job = cluster.submitting("predict.py", "pictures", "--output", "outputs/many")
-    part = cluster.project.path / "outputs/many.part"
+    part = cluster.project.path / "outputs/_many.part"
     wait_until(
         lambda: any(part.glob("*.parquet")) or job.process.poll() is not None, 120, "nothing is written"
     )
@@ -338,7 +338,7 @@ def test_a_pool_for_which_there_is_no_room_is_refused(cluster):
 
     assert done.returncode != 0
     assert "3 workers do not fit: each takes 1 GPU" in done.stdout + done.stderr
-    assert not (cluster.project.path / "outputs/none.part").exists()
+    assert not (cluster.project.path / "outputs/_none.part").exists()
 
 
 NO_TOKEN, WRONG_TOKEN = (

@@ -65,6 +65,18 @@ sys.modules["ray"].init.side_effect = None
 cluster.connect()
 print(sys.modules["ray"].init.call_args.kwargs.get("address"))
 """
+POOL = """
+import multiprocessing, signal, time
+from my_project import stopping
+stopping.catch_signals()
+pool = multiprocessing.get_context("fork").Pool(1)
+pool.apply(int)
+pool.apply_async(time.sleep, [60])
+time.sleep(0.3)
+pool.terminate()
+pool.join()
+print(signal.getsignal(signal.SIGTERM) is stopping._interrupt)
+"""
 # An environment, a script of it, an option that takes a number.
 NUMBERS = [
     ("inference", "predict.py", "--workers"),
@@ -214,3 +226,10 @@ def test_an_error_of_the_owner_s_code_keeps_its_traceback_unless_it_names_a_file
         assert done.stderr.splitlines()[-1] == last
     else:
         assert done.stderr == f"{script}: a.csv: No such file\n"
+
+
+def test_a_pool_of_processes_ends_without_tracebacks(projects):
+    """It ends them by SIGTERM, which only the script itself takes for a stop."""
+    done = run(of_environment(projects, "full"), POOL)
+
+    assert (done.stdout, done.stderr) == ("True\n", "")
