@@ -73,6 +73,8 @@ COMMANDS = {
     + "test_slurm.py::test_the_cache_and_the_image_may_lie_on_scratch",
     'export CACHE_DIR="$SCRATCH/my-project"': ENGINE
     + "test_slurm.py::test_the_cache_and_the_image_may_lie_on_scratch",
+    "export DATA_DIR=/mnt/data HF_TOKEN=…": HERE
+    + "test_slurm_jobs.py::test_the_data_folder_of_the_shell_is_read_only_at_data",
     "docker run --rm --entrypoint env *": CHARLIECLOUD,
     "container=$(docker create *": CHARLIECLOUD,
     "docker export *": CHARLIECLOUD,

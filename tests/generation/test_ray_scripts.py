@@ -106,7 +106,12 @@ def run(
     project: BakedProject, code: str, *arguments: str | Path, **settings: str
 ) -> subprocess.CompletedProcess[str]:
     """Run Python code in the project, with its package."""
-    source = {**os.environ, **settings, "PYTHONPATH": str(project.path / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+    source = {
+        **os.environ,
+        **settings,
+        "PYTHONPATH": str(project.path / "src"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
     command = [*LIKE_A_USER, sys.executable, "-c", code, *map(str, arguments)]
     return subprocess.run(command, cwd=project.path, env=source, capture_output=True, text=True)
 

@@ -24,6 +24,7 @@ while :; do sleep 0.1; done
 # Of a login shell on a cluster.
 LEAKS = {name: "/host" for name in ("PYTHONPATH", "PYTHONHOME", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")}
 LEAKS |= {"CURL_CA_BUNDLE": "/host", "RAY_ADDRESS": "10.0.0.9:6379"}
+LEAKS |= {"TMPDIR": "/host", "RAY_TMPDIR": "/host"}
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +54,9 @@ def job(request, project, tmp_path) -> Path:
     return path
 
 
-def start(job: Path, folder: Path, programs: str, *arguments: str) -> subprocess.Popen[str]:
-    """Start a job file as Slurm does, in a folder."""
-    settings = {**os.environ, **LEAKS, "PATH": programs, "SLURM_JOB_ID": "7"}
+def start(job: Path, folder: Path, programs: str, *arguments: str, **own: str) -> subprocess.Popen[str]:
+    """Start a job file as Slurm does, in a folder, with settings of its own."""
+    settings = {**os.environ, **LEAKS, "PATH": programs, "SLURM_JOB_ID": "7", **own}
     command = ["bash", job, *arguments]
     return subprocess.Popen(command, cwd=folder, env=settings, stdout=subprocess.PIPE, text=True)
 
@@ -76,6 +77,18 @@ def test_a_job_gets_its_arguments_as_they_are_and_no_setting_of_the_host_s_pytho
     assert {f"{tmp_path}:/code", f"{tmp_path}/.cache:/cache"} <= set(arguments)
     assert "PYTHONNOUSERSITE" in variables
     assert not set(LEAKS) & set(variables)
+
+
+@pytest.mark.parametrize(
+    ("folder", "bound"), [("/mnt/my data", ["--bind", "/mnt/my data:/data:ro"]), ("", ["--pwd", "/code"])]
+)
+def test_the_data_folder_of_the_shell_is_read_only_at_data(project, programs, tmp_path, folder, bound):
+    process = start(project.path / "docker/slurm.sh", tmp_path, programs, "script.py", DATA_DIR=folder)
+
+    printed, _ = process.communicate(timeout=20)
+
+    arguments = re.findall(r"(?m)^argument (.*)$", printed)
+    assert arguments[-4:-2] == bound
 
 
 def test_a_time_limit_reaches_the_script_which_saves(job, programs, tmp_path):
