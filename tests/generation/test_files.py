@@ -246,6 +246,15 @@ def test_a_module_of_the_user_s_own_is_not_taken_for_the_template_s(tmp_path, na
     assert (tmp_path / "my-project/compose.yaml").exists()
 
 
+@pytest.mark.parametrize("environment", ["training", "training-ngc", "full"])
+def test_the_production_image_has_what_its_scripts_import(projects, environment):
+    """It is built without the group `notebook`."""
+    project = projects[sentence({**COMBINATIONS[0], "environment": environment, "notebook": True})]
+
+    assert "import SummaryWriter" in project.read("src/my_project/training.py")
+    assert "tensorboard>=2.18" in read(project, "pyproject.toml")["project"]["dependencies"]
+
+
 def originals(name: str) -> list[bytes]:
     """Return the bytes of the template's files that may become `name`: a condition can be around it."""
     folder, _, file = name.rpartition("/")
