@@ -13,9 +13,10 @@ from tests.support.light_project import empty
 def test_a_profiler_attaches_and_root_may_install_packages(dev):
     """Both need more than `docker compose run` leaves: ptrace, and for root the capabilities of apt-get."""
     container = dev.started["containerId"]
-    dev.execute("uv", "pip", "install", "--quiet", "py-spy")
     begin = "python -c 'import time; time.sleep(60)' & echo $!"
-    pid = dev.execute("sh", "-c", f"{begin} > /tmp/pid; cat /tmp/pid; sleep 1; py-spy dump --pid $!")
+    pid = dev.execute(
+        "sh", "-c", f"{begin} > /tmp/pid; cat /tmp/pid; sleep 1; uv tool run py-spy dump --pid $!"
+    )
 
     assert "<module> (<string>:1)" in pid
 
