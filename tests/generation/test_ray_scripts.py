@@ -22,7 +22,7 @@ from pathlib import Path
 from unittest.mock import MagicMock
 
 class Session:
-    def __init__(self, model, **options):
+    def __init__(self, model, *options, **named):
         self.text = Path(model).read_text()
         os.write(2, b"a line of ONNX Runtime's\\n")
         if self.text == "broken":
@@ -40,6 +40,7 @@ for name in ("cv2", "onnxruntime", "pyarrow", "pyarrow.compute", "pyarrow.datase
              "ray.exceptions", "ray.train", "ray.train.torch", "torch", "my_project.digits",
              "my_project.exported", "my_project.training"):
     sys.modules[name] = MagicMock()
+sys.modules["cv2"].error = type("error", (Exception,), {})
 sys.modules["ray"].init.side_effect = SystemExit("Ray was started")
 sys.modules["ray.exceptions"].RayError = type("RayError", (Exception,), {})
 sys.modules["ray"].train.TrainingFailedError = type("TrainingFailedError", (Exception,), {})
