@@ -15,7 +15,7 @@ from tests.devcontainer.conftest import DevContainer, HostUser, clone, close, de
 FILES = ["--file", "compose.yaml", "--file", ".devcontainer/compose.yaml"]
 UGLY = "x=  1\n"
 # As docs/vscode.md of the project says.
-TURN_ON = 'cp docker/hooks/pre-commit "$(git rev-parse --git-path hooks)"'
+TURN_ON = 'cp docker/hooks/pre-commit "$(git rev-parse --git-path hooks)/"'
 
 
 def git(user: HostUser, folder: Path, *command: str) -> subprocess.CompletedProcess[str]:

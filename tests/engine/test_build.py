@@ -117,7 +117,7 @@ SECRETS = [
     *("home/.cargo/credentials.toml", "composer/auth.json", "libs/data/.dvc/config.local"),
 ]
 WANTED = [
-    "services/api/.env.example",
+    ".env.example",
     "certs/authority.pem",
     "src/id_map.py",
     "src/tokens.py",

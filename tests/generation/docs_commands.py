@@ -88,7 +88,7 @@ COMMANDS = {
     + "test_notebook.py::test_the_printed_link_opens_and_a_cell_runs_as_the_user",
     "docker compose up tensorboard": ENGINE + "test_notebook.py::test_the_curves_of_the_training_show",
     "ssh -L 8888:127.0.0.1:8888 THE-MACHINE": "not run: ssh's own way to forward a port",
-    'cp docker/hooks/pre-commit "$(git rev-parse --git-path hooks)"': "tests/devcontainer/test_git.py::"
+    'cp docker/hooks/pre-commit "$(git rev-parse --git-path hooks)/"': "tests/devcontainer/test_git.py::"
     "test_the_hook_checks_commits_on_either_side",
     "npx @devcontainers/cli up *": CONTAINER + "test_it_opens_as_the_image_s_user_in_the_project",
     "npx @devcontainers/cli exec *": CONTAINER + "test_the_tests_pass_in_it",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,7 +129,7 @@ def detect(projects: Mapping[str, BakedProject], tmp_path: Path) -> Callable[...
             text=True,
         )
         assert done.stdout == ""
-        left = settings.read_text() if settings.is_file() else None
+        left = settings.read_text(errors="replace") if settings.is_file() else None
         return Detection(done.returncode, done.stderr.splitlines(), left)
 
     return run
@@ -289,6 +291,31 @@ def test_a_gpu_that_the_engine_cannot_use_is_spoken_of(detect):
     assert "Install the NVIDIA Container Toolkit" in done.lines[0]
 
 
+def test_a_driver_that_finds_no_gpu_is_spoken_of(detect):
+    """It may wait for a reboot; the choice stays in .env."""
+    done = detect(Machine({**DOCKER_28, **RUNTIME}, gpu=False))
+
+    assert done.lines[0].startswith(
+        "write-env: nvidia-smi finds no GPU here. Once it does, remove ACCELERATOR"
+    )
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can start a script as somebody else")
+def test_a_file_of_root_s_is_named_with_the_command_that_helps(projects):
+    default = next(iter(projects.values()))
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        Path(folder).chmod(0o755)
+        project = Path(shutil.copytree(default.path, Path(folder, "my-project")))
+        (project / ".env").chmod(0o600)
+
+        done = subprocess.run(["sh", SCRIPT], cwd=project, user=4321, capture_output=True, text=True)
+
+    assert done.returncode == 77
+    assert done.stderr == (
+        'write-env: .env is not yours, so nothing was written. Type: sudo chown "$(id -u)" .env\n'
+    )
+
+
 def test_a_laptop_is_told_nothing_of_gpus(detect):
     done = detect(LAPTOP)
 
@@ -436,13 +463,20 @@ def test_a_settings_file_that_is_closed_is_no_refusal_of_the_engine(detect):
         "ACCELERATOR='nvidia' # a note",
         "\ufeffACCELERATOR=nvidia",
         "ACCELERATOR=nvidia\r",
+        "ACCELERATOR=nvidia  # \uff08日本語\uff09",
+        "ACCELERATOR=nvidia  # l'autre \xabPC\xbb",
     ],
     ids=repr,
 )
-def test_every_way_to_write_a_choice_that_compose_reads_is_kept(detect, line):
-    done = detect(LAPTOP, f"{line}\n")
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_every_way_to_write_a_choice_that_compose_reads_is_kept(detect, tmp_path, line, encoding):
+    dotenv = tmp_path / "my-project/.env"
+    before = f"{line}\n".encode(encoding, errors="ignore")
+    dotenv.write_bytes(before)
 
-    assert done == Detection(0, [], f"{line}\n".replace("\r\n", "\n"))
+    done = detect(LAPTOP, LC_ALL="C.UTF-8")
+
+    assert (done.code, done.lines, dotenv.read_bytes()) == (0, [], before)
 
 
 def test_the_second_time_changes_nothing(detect):

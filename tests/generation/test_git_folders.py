@@ -224,3 +224,15 @@ def test_the_hook_asks_the_engine_that_there_is(made, tmp_path, engines):
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"{engines[0]} compose --file compose.yaml ")
     assert done.stdout.endswith(" app pre-commit run\n")
+
+
+def test_the_hook_lets_a_commit_without_this_project_pass(made, tmp_path):
+    """Of a larger repository, or of a branch that is older than the project."""
+    hook = made(tmp_path / "project").path / "docker/hooks/pre-commit"
+
+    done = subprocess.run(["sh", hook], cwd=tmp_path, capture_output=True, text=True)
+
+    assert (done.returncode, done.stderr) == (
+        0,
+        "pre-commit: no project of Docker here, nothing was checked\n",
+    )

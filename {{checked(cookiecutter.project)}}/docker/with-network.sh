@@ -45,6 +45,8 @@ for name in HTTP_PROXY:http_proxy HTTPS_PROXY:https_proxy ALL_PROXY:all_proxy NO
     eval "export ${name%:*}=\"\${${name%:*}:-\$either}\" ${name#*:}=\"\${${name#*:}:-\$either}\""
 done
 if [ "$found" ]; then  # no proxy for this container and the Ray head
+    # one from the shell, the other one from .env
+    [ "${NO_PROXY:-}" = "${no_proxy:-}" ] || no_proxy=$no_proxy,$NO_PROXY
     direct=${RAY_API_SERVER_ADDRESS:-//localhost}
     direct=${direct#*//}
     for direct in localhost 127.0.0.1 "${direct%:*}"; do

@@ -16,7 +16,8 @@ esac
 
 setting() {  # prints a setting as Compose reads .env: the last line wins; no quotes, comments, blanks, `export`
     # shellcheck disable=SC2002  # < .env fails where there is none
-    cat .env 2>/dev/null | LC_ALL=C tr -d "\r\"'\357\273\277" | sed -n \
+    cat .env 2>/dev/null | LC_ALL=C tr -d "\r\"'" | LC_ALL=C sed -n \
+        -e "1s/^$(printf '\357\273\277')//" \
         -e 's/[[:space:]]\{1,\}#.*//' -e 's/[[:space:]]*$//' -e 's/^[[:space:]]*\(export[[:space:]]\{1,\}\)\{0,1\}//' \
         -e "s/^$1[[:space:]]*[=:][[:space:]]*//p" | tail -n 1
 }
@@ -25,6 +26,11 @@ setting() {  # prints a setting as Compose reads .env: the last line wins; no qu
 if [ -L .env ] || { [ -e .env ] && [ ! -f .env ]; }; then
     say '.env is a symlink or no file, so nothing was written. Look at it (ls -l .env), then replace it by a file'
     exit 64
+fi
+
+if [ -e .env ] && { [ ! -r .env ] || [ ! -w .env ]; }; then  # sudo wrote it
+    say ".env is not yours, so nothing was written. Type: sudo chown \"\$(id -u)\" .env"
+    exit 77
 fi
 
 add() {  # appends a line; .env may hold passwords, so only you can read a new one
@@ -184,7 +190,9 @@ engine_has_cdi() {
 }
 
 accelerator=cpu
-if host_has_no_gpu; then :
+if host_has_no_gpu; then
+    # a driver that waits for a reboot, for example
+    ! command -v nvidia-smi >/dev/null 2>&1 || say 'nvidia-smi finds no GPU here. Once it does, remove ACCELERATOR from .env and run: sh docker/write-env.sh'
 elif engine_has_nvidia; then accelerator=nvidia
 elif engine_has_cdi; then accelerator=cdi
 fi
