@@ -155,15 +155,15 @@ def test_the_doctor_names_what_is_read_only_and_apptainer_s_option(login):
 
 
 def test_a_job_gets_its_arguments_and_its_gpu_and_nothing_of_the_host_s_python(login):
-    shown = "import os, sys; print([os.environ.get(n) for n in sys.argv[1:4]], sys.argv[4:])"
-    names = "PYTHONPATH PYTHONNOUSERSITE CUDA_VISIBLE_DEVICES"
+    shown = "import os, sys; print([os.environ.get(n) for n in sys.argv[1:5]], sys.argv[5:])"
+    names = "PYTHONPATH PYTHONNOUSERSITE CUDA_VISIBLE_DEVICES TMPDIR"
     command = f"sbatch docker/slurm.sh -c '{shown}' {names} 'a picture $5.png' %A-%a"
 
-    job = login.submit(f"export PYTHONPATH=$HOME/lib; {command}")
+    job = login.submit(f"mkdir -p $HOME/tmp; export PYTHONPATH=$HOME/lib TMPDIR=$HOME/tmp; {command}")
 
     codes, log = login.finish(job)
     assert codes == {"0:0"}, log
-    assert log.splitlines()[-1] == f"[None, '1', '0'] ['a picture $5.png', '{job}-0']"
+    assert log.splitlines()[-1] == f"[None, '1', '0', '/tmp'] ['a picture $5.png', '{job}-0']"
 
 
 def test_an_array_reads_each_picture_once(login):

@@ -105,6 +105,7 @@ COMMANDS = {
     **dict.fromkeys(
         [
             *("#!/bin/bash", "#SBATCH *", "unset PYTHONPATH *", "export PYTHONNOUSERSITE=1", "trap 'kill *"),
+            "export APPTAINERENV_TMPDIR=/tmp",
             *("container=$!", 'wait "$container"'),
         ],
         SLURM,

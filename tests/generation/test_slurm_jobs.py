@@ -12,9 +12,10 @@ import pytest
 from tests.conftest import TEMPLATE, BakedProject
 from tests.generation.conftest import COMBINATIONS, sentence
 
-# Prints its arguments and the host's variables; `wait` as the last argument: until SIGTERM.
+# Prints its arguments and the container's variables; `wait` as the last argument: until SIGTERM.
 APPTAINER = """#!/bin/sh
 for last in "$@"; do printf 'argument %s\\n' "$last"; done
+[ -z "$APPTAINERENV_TMPDIR" ] || { export TMPDIR="$APPTAINERENV_TMPDIR"; unset APPTAINERENV_TMPDIR; }
 env | sed 's/^/variable /'
 [ "$last" = wait ] || exit 0
 trap 'echo saved; exit 143' TERM
@@ -69,14 +70,15 @@ def test_a_job_gets_its_arguments_as_they_are_and_no_setting_of_the_host_s_pytho
     printed, _ = process.communicate(timeout=20)
 
     arguments = re.findall(r"(?m)^argument (.*)$", printed)
-    variables = re.findall(r"(?m)^variable (\w+)=", printed)
+    variables = dict(re.findall(r"(?m)^variable (\w+)=(.*)$", printed))
     assert process.returncode == 0
     assert arguments[:3] == ["run", "--nv", "--no-eval"]
     assert arguments[-3].endswith(".sif")
     assert arguments[-2:] == ["script.py", "a picture $5.png"]
     assert {f"{tmp_path}:/code", f"{tmp_path}/.cache:/cache"} <= set(arguments)
     assert "PYTHONNOUSERSITE" in variables
-    assert not set(LEAKS) & set(variables)
+    assert variables["TMPDIR"] == "/tmp"
+    assert not set(LEAKS) & set(variables) - {"TMPDIR"}
 
 
 @pytest.mark.parametrize(
