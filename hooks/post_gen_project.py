@@ -37,10 +37,14 @@ gpu, cpu = (
 )
 cost = cpu if on_cpu else gpu
 login = """
-  export PYPI_ACCOUNT=you PYPI_PASSWORD='…'   # or in .env, pip.conf, .netrc: docs/private-index.md"""
+Log in, here or in .env, pip.conf or .netrc (docs/private-index.md):
+  export PYPI_ACCOUNT=you PYPI_PASSWORD='…'"""
+# zsh passes a pasted comment on as arguments, so each explanation has a line of its own.
 print(f"""
 {project.name} is ready. Next:
   cd {project.name}{login if (project / "docker/with-index").exists() else ""}
-  docker compose run --rm app script.py   # builds the image first: {cost}
-  docker compose run --rm app doctor      # checks driver, CUDA and packages
+Build the image ({cost}) and run the example:
+  docker compose run --rm app script.py
+Check driver, CUDA and packages:
+  docker compose run --rm app doctor
 README.md has the rest: VS Code, tests, no GPU, file owners.""")

@@ -73,6 +73,14 @@ COMMANDS = {
     # packages
     "docker compose run --rm app uv add NAME": ENGINE
     + "test_added_packages.py::test_the_guide_s_own_package_is_added_and_built_and_starts_as_anybody",
+    "uv add git+https://…": ENGINE
+    + "test_added_packages.py::test_packages_from_git_and_from_a_folder_of_the_project_are_in_the_build",
+    "uv add --no-workspace ./libs/NAME": ENGINE
+    + "test_added_packages.py::test_packages_from_git_and_from_a_folder_of_the_project_are_in_the_build",
+    "docker compose run --rm app uv add --no-sync NAME": ENGINE
+    + "test_added_packages.py::test_a_package_that_cannot_be_installed_changes_nothing_and_the_build_can",
+    "docker compose run --rm app uv add --editable ./libs/NAME": ENGINE
+    + "test_added_packages.py::test_a_folder_without_a_lock_file_is_told_what_to_do",
     "docker compose run --rm app uv remove NAME": HERE
     + "test_uv.py::test_uv_keeps_what_the_accelerator_chose",
     "docker compose run --rm app uv add --index private NAME": ENGINE
@@ -128,6 +136,7 @@ COMMANDS = {
     "make check-compatibility": HERE
     + "test_check_compatibility.py::test_an_index_that_has_every_line_is_found_to_agree",
     "make gpu-check-pack *": HERE + "test_gpu_check.py::test_the_pieces_are_put_together_again",
+    "make gpu-check PYTHON=/path/to/python3": NEEDS_GPU + "without one: test_gpu_check.py",
     "make docs": HERE + "test_compatibility.py::test_docs_compatibility_md_is_fresh",
     "make packages": HERE
     + "test_packages_page.py::test_a_package_is_tried_in_every_line_and_its_library_is_named",

@@ -41,11 +41,34 @@ SEARCHES = {
 }
 
 
+def blocks(text: str) -> list[str]:
+    """Return the shell blocks of a page."""
+    return re.findall(r"(?ms)^```sh\n(.*?)^```$", text)
+
+
+def comments(text: str) -> list[str]:
+    """Return the lines with a comment in the shell blocks of a page, except scripts.
+
+    zsh passes a pasted comment on as arguments, unless its option interactivecomments is set.
+    """
+    pasted = [block for block in blocks(text) if not block.startswith("#!")]
+    return [line for block in pasted for line in block.splitlines() if re.search(r"(^|\s)#", line)]
+
+
+def in_tables(text: str) -> Iterator[str]:
+    """Yield the commands in the column `command` of a page's tables."""
+    for table in re.findall(r"(?m)(?:^\|.*\|\n?)+", text):
+        head, _, *rows = [line.strip("|").strip().split(" | ") for line in table.splitlines()]
+        for column, title in enumerate(head):
+            if title in ("command", "コマンド"):
+                yield from (found for row in rows for found in re.findall(r"`([^`]+)`", row[column]))
+
+
 def commands(page: Path) -> list[str]:
-    """Return the commands of a page's shell blocks, without their comments."""
-    blocks = re.findall(r"(?ms)^```sh\n(.*?)^```$", page.read_text())
-    lines = [re.sub(r"(^|\s+)# .*", "", line).strip() for block in blocks for line in block.splitlines()]
-    return [line for line in lines if line]
+    """Return the commands of a page's shell blocks and tables, without the comments of scripts."""
+    text = page.read_text()
+    lines = [re.sub(r"(^|\s+)# .*", "", line) for block in blocks(text) for line in block.splitlines()]
+    return [line.strip() for line in [*lines, *in_tables(text)] if line.strip()]
 
 
 def is_listed(command: str, key: str) -> bool:
@@ -62,6 +85,18 @@ def test_every_command_names_the_test_that_runs_it():
     unknown = {(page.name, line) for page in PAGES for line in commands(page) if key_of(line) is None}
 
     assert unknown == set(), "add them to tests/generation/docs_commands.py"
+
+
+def test_no_pasted_block_has_a_comment():
+    assert {page.name: lines for page in PAGES if (lines := comments(page.read_text()))} == {}
+
+
+def test_a_command_in_a_table_and_a_comment_in_a_block_are_found():
+    table = "| what | command |\n|---|---|\n| `both` | `make a`, then `make b` |\n"
+    script = "```sh\n#!/bin/sh\n# a script may\n```\n"
+
+    assert list(in_tables(table)) == ["make a", "make b"]
+    assert comments(f"{script}\n```sh\nls  # all\n# below\nls '#'\n```\n") == ["ls  # all", "# below"]
 
 
 def test_no_command_is_listed_that_no_page_has():

@@ -17,7 +17,7 @@ from tests.conftest import TEMPLATE, BakedProject, generate
 from tests.generation.conftest import CHOICES, EACH_ANSWER, FORBIDDEN, sentence
 from tests.generation.docs_commands import COMMANDS as SHARED
 from tests.generation.project_commands import ALL, COMMANDS
-from tests.generation.test_docs import is_listed
+from tests.generation.test_docs import blocks, comments, in_tables, is_listed
 from tools.prose import links, style, terms
 
 LONGEST = 100  # lines of a README
@@ -84,10 +84,13 @@ def all_pages(projects: dict[str, BakedProject]) -> Iterator[tuple[str, str]]:
 
 
 def commands(text: str) -> list[str]:
-    """Return the commands of the shell blocks, without their comments; a line that goes on is one command."""
-    blocks = re.findall(r"(?ms)^```sh\n(.*?)^```$", text)
-    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
-    return [found for line in lines if (found := re.sub(r"(^|\s+)# .*", "", line).strip())]
+    """Return the commands of shell blocks and tables; a line that goes on is one command.
+
+    The comments of scripts are left out.
+    """
+    lines = [line for block in blocks(text) for line in block.replace("\\\n", " ").splitlines()]
+    lines = [re.sub(r"(^|\s+)# .*", "", line).strip() for line in lines]
+    return [line for line in [*lines, *in_tables(text)] if line]
 
 
 def sentences(text: str) -> Iterator[str]:
@@ -166,6 +169,12 @@ def test_every_command_names_the_test_that_runs_it(made):
     found = {line: name for name, text in all_pages(made) for line in commands(text)}
 
     assert {line: name for line, name in found.items() if key_of(line) is None} == {}
+
+
+def test_no_pasted_block_has_a_comment(made):
+    found = {line: name for name, text in all_pages(made) for line in comments(text)}
+
+    assert found == {}
 
 
 def test_no_command_is_listed_that_no_page_has(made):
