@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from cookiecutter.generate import generate_context
 from cookiecutter.prompt import prompt_for_config
 from cookiecutter.utils import create_env_with_context
@@ -18,6 +19,7 @@ from tests.generation.conftest import CHOICES, EACH_ANSWER, FORBIDDEN, sentence
 from tests.generation.docs_commands import COMMANDS as SHARED
 from tests.generation.project_commands import ALL, COMMANDS
 from tests.generation.test_docs import blocks, comments, in_tables, is_listed
+from tests.generation.test_files import UniqueKeys
 from tools.prose import links, style, terms
 
 LONGEST = 100  # lines of a README
@@ -211,6 +213,25 @@ def test_the_script_for_a_process_manager_is_the_one_that_is_tried(made):
 def scripts(text: str) -> list[list[str]]:
     """Return the commands of each shell script of a page."""
     return [commands(block) for block in re.findall(r"(?ms)^```sh\n#!/bin/sh\n.*?^```$", text)]
+
+
+def test_what_the_pages_append_to_compose_project_yaml_fits_there(made):
+    """Compose refuses a key that stands twice, and `deploy.resources.limits` beside `pids_limit`."""
+    for project in made.values():
+        text = "\n".join(project.read(name) for name in pages(project))
+        appended = re.findall(r"(?ms)^```yaml\n( {4}\w.*?)^```$", text)
+        whole = project.read("compose.project.yaml") + "".join(appended)
+        service = yaml.load(whole, UniqueKeys)["services"]["project"]
+        assert {"security_opt", "mem_limit", "cpus", "volumes", "build"} <= service.keys()
+        assert "deploy" not in service
+
+
+def test_a_second_service_is_in_the_file_that_only_compose_yaml_reads(made):
+    for project in made.values():
+        found = re.findall(r"(?ms)^```yaml\n(services:.*?)^```$", project.read("docs/data.md"))
+        overrides = [yaml.load(block, UniqueKeys)["services"] for block in found]
+        assert [services["app"].get("depends_on") for services in overrides] == [["db"], None]
+        assert "image" in overrides[0]["db"]
 
 
 def test_no_block_of_code_is_without_its_language(made):
