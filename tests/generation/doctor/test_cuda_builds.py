@@ -90,21 +90,46 @@ def test_cuda_12_on_the_line_of_cuda_12_is_fine(machine):
     assert machine.problems("cuda-builds") == ""
 
 
-@pytest.mark.parametrize("ours", ["nvidia-cusolver", "nvidia-cusolver-cu13"])
+@pytest.mark.parametrize("ours", ["nvidia-cusparse", "nvidia-cusparse-cu13"])
 def test_one_library_for_two_cudas_is_named_with_what_asks_for_it(machine, ours):
-    machine.wheel(ours, "12.0", files={"nvidia/cu13/lib/libcusolver.so.12": elf()})
+    """cuSPARSE for CUDA 12 and for CUDA 13 have one name, so a process gets either."""
+    machine.wheel(ours, "12.7", files={"nvidia/cu13/lib/libcusparse.so.12": elf()})
     machine.wheel(
-        "nvidia-cusolver-cu12",
-        "11.7",
-        files={"nvidia/cusolver/lib/libcusolver.so.11": elf("libcublas.so.12")},
+        "nvidia-cusparse-cu12",
+        "12.5",
+        files={"nvidia/cusparse/lib/libcusparse.so.12": elf("libnvJitLink.so.12")},
     )
-    machine.dist("tensorflow", "2.20", 'nvidia-cusolver-cu12<12; extra == "and-cuda"')
+    machine.dist("tensorflow", "2.20", 'nvidia-cusparse-cu12<13; extra == "and-cuda"')
 
     problems = machine.problems("cuda-builds")
 
-    assert "nvidia-cusolver-cu12 11.7 for another CUDA beside those of CUDA 13" in problems
+    assert "nvidia-cusparse-cu12 12.5 for another CUDA beside those of CUDA 13" in problems
     assert "install tensorflow without the extra" in problems
     assert "required by tensorflow |" in problems
+
+
+@pytest.mark.parametrize("ours", ["nvidia-cublas", "nvidia-cublas-cu13"])
+def test_libraries_whose_names_tell_two_cudas_apart_are_a_remark(machine, ours):
+    """ctranslate2 needs cuBLAS of CUDA 12, and nvidia-cudnn-cu13 that of CUDA 13."""
+    machine.wheel(ours, "13.1", files={"nvidia/cu13/lib/libcublas.so.13": elf(soname="libcublas.so.13")})
+    machine.wheel(
+        *("nvidia-cublas-cu12", "12.9"),
+        files={"nvidia/cublas/lib/libcublas.so.12": elf(soname="libcublas.so.12")},
+    )
+
+    assert machine.problems("cuda-builds") == ""
+    assert machine.remarks("cuda-builds") == [
+        "nvidia-cublas-cu12 12.9: not for CUDA 13; required by pyproject.toml itself"
+    ]
+
+
+def test_one_soname_in_files_of_two_names_is_named(machine):
+    machine.wheel(
+        "nvidia-curand", "10.4", files={"nvidia/cu13/lib/libcurand.so.10.4": elf(soname="libcurand.so.10")}
+    )
+    machine.wheel("nvidia-curand-cu12", "10.3", files={"nvidia/curand/lib/libcurand.so.10": elf()})
+
+    assert "nvidia-curand-cu12 10.3 for another CUDA beside" in machine.problems("cuda-builds")
 
 
 def test_a_library_for_another_cuda_alone_is_a_remark(machine):

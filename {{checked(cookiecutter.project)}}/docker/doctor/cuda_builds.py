@@ -12,7 +12,7 @@ from .findings import Finding, Findings, ok, problem, remark, skipped
 from .installed import below_site, distribution_of, required_by
 from .packages import ONNXRUNTIMES
 from .requirement import required_names
-from .shared_objects import SharedObjects, scan
+from .shared_objects import SharedObjects, base_name, scan
 
 CUDA_LIBRARY = re.compile(
     r"lib(cudart|cublas|cublasLt|cudnn|cufft|cufftw|curand|cusolver|cusolverMg|cusparse|cusparseLt|"
@@ -158,8 +158,17 @@ def nvidia_packages(facts: Facts, objects: SharedObjects) -> Iterator[Finding]:
     suffixed = [(d, match) for d in installed if (match := IN_A_NAME.search(d.name))]
     others = [d for d, match in suffixed if int(match[1]) != facts.cuda]
     others = [d for d in others if base(d) != "nvidia-cudnn"]  # the check cudnn reports it
-    present = {d.name for d in installed}
-    twice = [d for d in others if {base(d), f"{base(d)}-cu{facts.cuda}"} & present]
+    # libcublas.so.12 and libcublas.so.13 can be loaded side by side
+    names_of = {d.name: library_names(d, objects) for d in installed}
+    twice = [
+        d
+        for d in others
+        if any(
+            names_of[d.name] & names_of.get(ours, set())
+            for ours in (base(d), f"{base(d)}-cu{facts.cuda}")
+        )
+    ]
+    others = [d for d in others if d not in twice]
     if twice:
         dependent_names = dependents(twice, objects)
         excluded = ", ".join(f'"{distribution.name}"' for distribution in twice)
@@ -171,9 +180,17 @@ def nvidia_packages(facts: Facts, objects: SharedObjects) -> Iterator[Finding]:
             f"the frameworks may load the wrong one; required by {dependent_names}",
             f"{way}; {REBUILD}",
         )
-    elif others:
+    if others:
         dependent_names = dependents(others, objects)
         yield remark(f"{names(others)}: not for CUDA {facts.cuda}; required by {dependent_names}")
+
+
+def library_names(distribution: Distribution, objects: SharedObjects) -> set[str]:
+    """Return the names by which the loader knows a package's libraries."""
+    paths = [path for path in distribution.shared_objects if path in objects.files]
+    return {
+        name for path in paths for name in (base_name(path), objects.files[path].soname) if name
+    }
 
 
 def base(distribution: Distribution) -> str:
