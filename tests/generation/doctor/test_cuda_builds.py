@@ -74,6 +74,53 @@ def test_a_plugin_for_another_cuda_is_a_remark(machine):
     assert "points 0.9 has a part for CUDA 12 (points/ops_torch.so)" in machine.remarks("cuda-builds")[0]
 
 
+BUNDLED = {
+    "spconv/_core.so": elf("libcudart-a1b2c3d4.so.12.6.77", "libcuda.so.1", module="_core"),
+    "spconv.libs/libcudart-a1b2c3d4.so.12.6.77": elf(soname="libcudart-a1b2c3d4.so.12.6.77"),
+}
+
+
+def test_a_package_that_brings_its_own_cuda_is_a_remark(machine):
+    """auditwheel gave the library another name, so the environment's is not loaded for it."""
+    machine.wheel("spconv-cu126", "2.3.8", files=BUNDLED)
+
+    assert machine.problems("cuda-builds") == ""
+    assert machine.remarks("cuda-builds")[0].startswith(
+        "spconv-cu126 2.3.8 is built for CUDA 12 and needs no"
+    )
+
+
+@pytest.mark.parametrize("needed", ["libcudart.so.12", "libcublas.so.12", "libc10_cuda.so"])
+def test_a_package_that_brings_a_part_of_its_cuda_is_named(machine, needed):
+    machine.wheel("spconv-cu126", "2.3.8", files=BUNDLED | {"spconv/_more.so": elf(needed, module="_more")})
+
+    problems = machine.problems("cuda-builds")
+
+    assert "spconv-cu126 2.3.8 is built for CUDA 12" in problems
+
+
+def test_no_name_is_advised_that_nobody_may_have_registered(machine):
+    machine.dist("spconv-cu126", "2.3.8")
+
+    problems = machine.problems("cuda-builds")
+
+    assert "write its release for CUDA 13 into pyproject.toml, if there is one" in problems
+    assert "spconv-cu13" not in problems
+
+
+@pytest.mark.parametrize(("code", "named"), [("", False), ("import nothing_of_that_name", True)])
+@pytest.mark.parametrize("accelerator", ["nvidia", "cpu"])
+def test_a_module_that_its_package_does_without_is_a_remark(machine, accelerator, code, named):
+    machine.module("radar", code)
+    files = {"radar/_cpu.so": elf(module="_cpu"), "radar/_cuda.so": elf("libcudart.so.12", module="_cuda")}
+    machine.wheel("radar", "3.2", files=files)
+
+    assert ("radar 3.2 is built for CUDA 12" in machine.problems("cuda-builds", accelerator)) == named
+    remarks = machine.remarks("cuda-builds", accelerator)
+    assert named or "radar 3.2 has a part for CUDA 12 (radar/_cuda.so)" in remarks[0]
+    assert len(remarks) == (not named)
+
+
 def test_a_package_with_a_file_for_each_cuda_is_fine(machine):
     files = {f"bits/libbits_cuda{n}.so": elf(f"libcudart.so.{n}") for n in ("11.0", "12", "13")}
     machine.wheel("bits", "0.48", files=files)

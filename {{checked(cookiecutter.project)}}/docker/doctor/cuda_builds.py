@@ -12,7 +12,7 @@ from .findings import Finding, Findings, ok, problem, remark, skipped
 from .installed import below_site, distribution_of, required_by
 from .packages import ONNXRUNTIMES
 from .requirement import required_names
-from .shared_objects import SharedObjects, base_name, scan
+from .shared_objects import DRIVER_LIBRARY, SharedObjects, base_name, scan
 
 CUDA_LIBRARY = re.compile(
     r"lib(cudart|cublas|cublasLt|cudnn|cufft|cufftw|curand|cusolver|cusolverMg|cusparse|cusparseLt|"
@@ -100,10 +100,16 @@ def another_major(
     major, files = next(iter(majors.items()))
     modules = {module for path in files for module in objects.extension_modules(path)}
     example = f" ({below_site(Path(files[0]))})" if files else ""
-    if files and not modules:
+    if files and (not modules or objects.optional(modules)):
         yield remark(
-            f"{distribution} has a part for CUDA {major}{example}, which does not work with "
+            f"{distribution} has a part for CUDA {major}{example}, which may not work with "
             f"CUDA {facts.cuda} of this environment"
+        )
+        return
+    if not files and self_contained(distribution, objects):
+        yield remark(
+            f"{distribution} is built for CUDA {major}, and this environment is CUDA {facts.cuda}: "
+            "it names no library of CUDA, so it brings its own or opens one later"
         )
         return
     yield problem(
@@ -114,8 +120,21 @@ def another_major(
     )
 
 
+def self_contained(distribution: Distribution, objects: SharedObjects) -> bool:
+    """Return whether a package needs neither PyTorch nor a CUDA library by NVIDIA's own name.
+
+    auditwheel adds a hash to the names of libraries that it copies into a wheel.
+    """
+    files = [objects.files[path] for path in distribution.shared_objects if path in objects.files]
+    needed = {name for file in files for name in file.needed if not DRIVER_LIBRARY.fullmatch(name)}
+    linked = (CUDA_LIBRARY.match(name) or TORCH_LIBRARY.match(name) for name in needed)
+    return bool(files) and not any(linked)
+
+
 def other_name(distribution: Distribution, major: int, cuda: int) -> str:
-    """Return the advice to install the package for this CUDA."""
+    """Return the advice to install the package for this CUDA, by a name that its makers use."""
+    if re.search(rf"-cu(da)?{major}\d", distribution.name):  # anyone could register spconv-cu136
+        return f"write its release for CUDA {cuda} into pyproject.toml, if there is one"
     name = re.sub(rf"-cu(da)?{major}", rf"-cu\g<1>{cuda}", distribution.name)
     if name != distribution.name:
         return f"write {name} into pyproject.toml instead, if it exists"
@@ -126,10 +145,13 @@ def without_a_gpu(
     distribution: Distribution, majors: dict[int, list[str]], objects: SharedObjects
 ) -> Iterator[Finding]:
     """Yield a problem for a package in a CPU image that needs a CUDA library."""
-    major = next(iter(majors))
+    major, parts = next(iter(majors)), []
     for path in distribution.shared_objects:
         missing = [n for n in objects.missing.get(path, []) if CUDA_LIBRARY.match(n)]
-        if missing and objects.extension_modules(path):
+        if missing and (modules := objects.extension_modules(path)):
+            if objects.optional(modules):
+                parts.append(below_site(Path(path)))
+                continue
             yield problem(
                 f"{distribution} is built for CUDA {major}: {below_site(Path(path))} needs "
                 f"{missing[0]}",
@@ -138,6 +160,11 @@ def without_a_gpu(
                 f"{required_by(distribution.name)}; then: {REBUILD}",
             )
             return
+    if parts:
+        yield remark(
+            f"{distribution} has a part for CUDA {major} ({parts[0]}), which does not work with "
+            "ACCELERATOR=cpu"
+        )
 
 
 def nvidia_packages(facts: Facts, objects: SharedObjects) -> Iterator[Finding]:

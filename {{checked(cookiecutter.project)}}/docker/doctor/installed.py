@@ -77,6 +77,18 @@ def sites() -> list[Path]:
     return [Path(entry) for entry in sys.path if entry.endswith("-packages")]
 
 
+def outermost_package(module: Path) -> str:
+    """Return the outermost package of a module, "" if its folder has no __init__.py."""
+    for site in sites():
+        if module.is_relative_to(site):
+            parts = module.relative_to(site).parts
+            for count in range(1, len(parts)):
+                if (site.joinpath(*parts[:count]) / "__init__.py").is_file():
+                    return ".".join(parts[:count])
+            return module.name.partition(".")[0] if len(parts) == 1 else ""
+    return ""
+
+
 def below_site(path: Path) -> str:
     """Return `path` relative to its site-packages folder."""
     return next((str(path.relative_to(s)) for s in sites() if path.is_relative_to(s)), str(path))

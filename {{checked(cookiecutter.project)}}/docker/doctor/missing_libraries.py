@@ -11,9 +11,8 @@ from .cuda_builds import CUDA_LIBRARY, TORCH_LIBRARY, base, cuda_majors
 from .distributions import Distribution
 from .facts import REBUILD, Facts
 from .findings import Finding, Findings, ok, problem, remark
-from .installed import below_site, distribution_of, required_by, sites
+from .installed import below_site, distribution_of, outermost_package, required_by
 from .packages import ONNXRUNTIMES, OPENCVS
-from .processes import python
 from .requirement import required_names
 from .shared_objects import SharedObjects, scan
 from .system_packages import OPENED_LATER, advice, apt_package
@@ -44,7 +43,7 @@ def missing_libraries(facts: Facts, objects: SharedObjects) -> Iterator[Finding]
                 for name in names:
                     absent.setdefault(package, {}).setdefault(name, module)
     for package, names in absent.items():
-        _, error = python(f"import {package}")
+        error = objects.import_error(package)
         stopping = [name for name in names if name in error]
         libraries = stopping or [*filter(apt_package, names)]
         if not libraries:
@@ -92,18 +91,6 @@ def for_this_cuda(owner: Distribution | None, facts: Facts) -> str:
         "pyproject.toml; "
         f"{required_by(name)}; then: {REBUILD}"
     )
-
-
-def outermost_package(module: Path) -> str:
-    """Return the outermost package of a module, "" if its folder has no __init__.py."""
-    for site in sites():
-        if module.is_relative_to(site):
-            parts = module.relative_to(site).parts
-            for count in range(1, len(parts)):
-                if (site.joinpath(*parts[:count]) / "__init__.py").is_file():
-                    return ".".join(parts[:count])
-            return module.name.partition(".")[0] if len(parts) == 1 else ""
-    return ""
 
 
 def opened_later(objects: SharedObjects) -> Iterator[Finding]:

@@ -7,15 +7,15 @@ import platform
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 
 from .distributions import Distribution, distributions
 from .elf import Elf, defines, read_elf
 from .facts import VENV, Facts
-from .installed import inside, sites
-from .processes import run
+from .installed import inside, outermost_package, sites
+from .processes import python, run
 from .requirement import required_names
 from .system_packages import apt_package
 
@@ -49,6 +49,7 @@ class SharedObjects:
                     for name in {base_name(path), elf.soname} - {""}:
                         self.names.setdefault(name, []).append(path)
         self.system = system_libraries()
+        self.import_errors: dict[str, str] = {}
 
     def is_ours(self, path: str | Path) -> bool:
         """Return whether a path is in the environment, not in the base image."""
@@ -127,6 +128,17 @@ class SharedObjects:
                     seen.add(user)
                     waiting.append(user)
         return sorted(filter(is_extension_module, seen))
+
+    def import_error(self, package: str) -> str:
+        """Return why a package cannot be imported, "" if it can; each is tried once."""
+        if package not in self.import_errors:
+            self.import_errors[package] = python(f"import {package}")[1]
+        return self.import_errors[package]
+
+    def optional(self, modules: Iterable[str]) -> bool:
+        """Return whether the package of these extension modules can be imported without them."""
+        packages = {outermost_package(Path(module)) for module in modules}
+        return all(packages) and not any(map(self.import_error, packages))
 
 
 def scan(facts: Facts) -> SharedObjects:
