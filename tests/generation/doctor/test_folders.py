@@ -21,6 +21,12 @@ def test_shared_memory_must_be_large_enough(machine, monkeypatch, mib, fine):
     assert fine == (problems == "")
 
 
+def test_no_shared_memory_at_all_is_named(machine, monkeypatch):
+    monkeypatch.setattr(checks, "SHARED_MEMORY", machine.root / "nowhere")
+
+    assert "has 0 MiB, a data loader needs 2048" in machine.problems("shared-memory")
+
+
 def test_shared_memory_does_not_matter_without_a_training_loader(machine):
     machine.facts["shared_memory_mib"] = None
 
@@ -60,6 +66,8 @@ def folders(machine, monkeypatch):
     monkeypatch.setattr(checks, "CODE", folders["code"])
     monkeypatch.setattr(checks, "CACHE", folders["cache"])
     monkeypatch.setenv("HOME", str(folders["home"]))
+    monkeypatch.setattr(checks, "UV", machine.root / "uv")
+    checks.UV.touch()
     monkeypatch.setattr(checks.sysconfig, "get_path", lambda _: str(folders["environment"]))
     return folders
 
@@ -114,7 +122,7 @@ def test_a_read_only_folder_is_named_as_such(machine, folders, monkeypatch):
     [
         ("code", '--bind "$PWD":/code'),
         ("cache", '--bind "$PWD/.cache":/cache'),
-        ("environment", "--writable-tmpfs"),
+        ("home", "--writable-tmpfs"),
     ],
 )
 def test_apptainer_s_own_option_is_named_there(machine, folders, monkeypatch, name, advice):
@@ -123,6 +131,38 @@ def test_apptainer_s_own_option_is_named_there(machine, folders, monkeypatch, na
     refuse(monkeypatch, folders[name], EROFS)
 
     assert f"apptainer run {advice}" in machine.problems("folders")
+
+
+@pytest.mark.parametrize("apptainer", [True, False])
+def test_packages_on_a_read_only_file_system_are_a_remark(machine, folders, monkeypatch, apptainer):
+    """As in every .sif file, and with `docker run --read-only`."""
+    if apptainer:
+        monkeypatch.setenv("APPTAINER_CONTAINER", "/home/user/my-project.sif")
+    refuse(monkeypatch, folders["environment"], EROFS)
+
+    assert machine.problems("folders") == ""
+    (remark,) = machine.remarks("folders")
+    assert remark.startswith(f"{folders['environment']} is read-only (")
+    assert ("apptainer run --writable-tmpfs" in remark) == apptainer
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "named"),
+    [
+        ("environment", EACCES, False),
+        ("code", EACCES, False),
+        ("code", EROFS, False),
+        ("cache", EACCES, True),
+    ],
+)
+def test_packages_and_code_of_the_production_image_are_a_remark(
+    machine, folders, monkeypatch, name, error, named
+):
+    checks.UV.unlink()
+    refuse(monkeypatch, folders[name], error)
+
+    assert bool(machine.problems("folders")) == named
+    assert len(machine.remarks("folders")) == (not named)
 
 
 def test_a_folder_that_does_not_exist_is_named(machine, folders):

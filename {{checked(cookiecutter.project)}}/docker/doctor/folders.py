@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import getpass
 import os
@@ -11,10 +12,13 @@ import tempfile
 from pathlib import Path
 
 from .facts import Facts
-from .findings import Findings, ok, problem, skipped
+from .findings import Findings, ok, problem, remark, skipped
 
 CODE, CACHE = Path("/code"), Path("/cache")
 SHARED_MEMORY = Path("/dev/shm")
+UV = Path(
+    "/usr/local/bin/uv"
+)  # in every image but deploy, whose user may not change packages and code
 
 READ_ONLY = "it is on a read-only file system"
 FULL = tuple(os.strerror(code).lower() for code in (errno.ENOSPC, errno.EDQUOT))
@@ -22,8 +26,10 @@ FULL = tuple(os.strerror(code).lower() for code in (errno.ENOSPC, errno.EDQUOT))
 
 def check_shared_memory(facts: Facts) -> Findings:
     """Check that /dev/shm is large enough for the workers of a training loader."""
-    need, size = facts.shared_memory_mib, os.statvfs(SHARED_MEMORY)
-    mib = size.f_frsize * size.f_blocks // 2**20
+    need, mib = facts.shared_memory_mib, 0
+    with contextlib.suppress(FileNotFoundError):
+        size = os.statvfs(SHARED_MEMORY)
+        mib = size.f_frsize * size.f_blocks // 2**20
     if need and mib < need:
         yield problem(
             f"{SHARED_MEMORY} has {mib} MiB, a data loader needs {need}",
@@ -52,6 +58,7 @@ def check_folders(facts: Facts) -> Findings:
     """Check that /code, HOME, /cache and the environment are writable, by writing a file."""
     ids = [f"{name}={os.environ[name]}" for name in ("USER_ID", "GROUP_ID") if os.environ.get(name)]
     whose = f"; with {' and '.join(ids)} you do not own it" if ids else ""
+    site = Path(sysconfig.get_path("purelib"))
     folders = [
         (
             CODE,
@@ -67,7 +74,7 @@ def check_folders(facts: Facts) -> Findings:
             "sudo chown $(id -u):$(id -g) .cache",
         ),
         (
-            Path(sysconfig.get_path("purelib")),
+            site,
             "packages that save files (checkpoints) in their own folder fail",
             "docker compose run --rm app, or docker run --user UID:0 (group 0 can write); "
             "else: docker compose build --no-cache",
@@ -86,7 +93,14 @@ def check_folders(facts: Facts) -> Findings:
                 fix = f"mount something writable at {folder}, or start without read_only and :ro"
             elif reason in FULL:
                 fix = f"free space on the disk of {folder}: df -h"
-            yield problem(f"{folder} cannot be written: {reason}", why, fix)
+            on_purpose = (folder == site and reason == READ_ONLY) or (
+                folder in (site, CODE) and not UV.exists()
+            )
+            if on_purpose:
+                way = f"; to allow it: {fix}" if reason == READ_ONLY else ""
+                yield remark(f"{folder} is read-only ({reason}): {why}{way}")
+            else:
+                yield problem(f"{folder} cannot be written: {reason}", why, fix)
         else:
             fine.append(str(folder))
     yield ok(f"{', '.join(fine) or 'none'} writable")
