@@ -1,7 +1,10 @@
 """The checks of GPU, driver and kernels; no GPU needed."""
 
+import errno
 import itertools
+import os
 import re
+from pathlib import Path
 
 import pytest
 from doctor import gpu
@@ -82,6 +85,109 @@ def test_an_old_driver_with_forward_compatibility_is_fine(machine, monkeypatch):
     monkeypatch.setattr(gpu, "driver_supports", lambda cuda: cuda == 13)
 
     assert "by forward compatibility" in machine.finds("driver")[0].found
+
+
+FAKE_CTYPES = """
+class c_int: value = 0
+byref = lambda version: version
+class CDLL:
+    def __init__(self, name): assert name == "libcuda.so.1"
+    def cuInit(self, flags): self.error = {error}; return self.error
+    def cuDriverGetVersion(self, version): version.value = {version}
+"""
+
+
+@pytest.mark.parametrize(
+    ("error", "version", "fine"), [(0, 13000, True), (0, 12080, False), (804, 13000, False)]
+)
+def test_forward_compatibility_counts_where_the_gpu_has_it(machine, error, version, fine):
+    """With the compatibility package, the driver's own version says nothing: cuInit refuses a GeForce."""
+    machine.gpu(driver="550.54.15")
+    machine.module(
+        "ctypes", "print('a line of sitecustomize')\n" + FAKE_CTYPES.format(error=error, version=version)
+    )
+
+    assert ("the driver 550.54.15 is too old" in machine.problems("driver")) == (not fine)
+
+
+INFOROM = "WARNING: infoROM is corrupted at gpu 0000:3B:00.0"
+
+
+@pytest.mark.parametrize(
+    "script", [f"echo '{INFOROM}'; echo 580.95.05", f"echo 580.95.05; echo '{INFOROM}'; exit 14"]
+)
+def test_a_warning_of_nvidia_smi_does_not_hide_the_version(machine, script):
+    machine.gpu()
+    machine.tool("nvidia-smi", script)
+
+    (finding,) = machine.finds("driver")
+
+    assert (finding.status, finding.found.split()[0]) == ("ok", "580.95.05")
+    assert machine.problems("gpu") == ""
+
+
+def test_a_warning_of_nvidia_smi_is_no_gpu(machine):
+    machine.tool("nvidia-smi", f"echo '{INFOROM}, see the manual'; echo '9.0, NVIDIA H100'; exit 14")
+
+    assert gpu.query_gpus() == [["9.0", "NVIDIA H100"]]
+
+
+@pytest.mark.parametrize(
+    ("line", "advice"),
+    [
+        ("Failed to initialize NVML: Driver/library version mismatch", "reboot the host"),
+        ("No devices were found", "on the host: nvidia-smi"),
+    ],
+)
+def test_an_nvidia_smi_that_fails_is_named_with_its_first_line(machine, line, advice):
+    machine.gpu()
+    machine.tool("nvidia-smi", f"echo '{line}'; echo 'NVML library version: 580.95'; exit 18")
+    (machine.root / "version").write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.82.09  Tue\n")
+
+    assert f"nvidia-smi fails: {line} | " in machine.problems("gpu")
+    assert advice in machine.problems("gpu")
+    assert [finding.status for finding in machine.finds("driver")] == ["skipped"]
+
+
+def refuse(monkeypatch, number: int, *names: str) -> None:
+    """As the kernel would: root, who runs the tests in a container, may open every file."""
+    real = os.open
+
+    def refusing(path, *more, **named):
+        if Path(path).name in names:
+            raise OSError(number, os.strerror(number))
+        return real(path, *more, **named)
+
+    monkeypatch.setattr(gpu.os, "open", refusing)
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EACCES])
+def test_one_gpu_of_several_is_enough(machine, monkeypatch, number):
+    """As in a Slurm job: all devices are visible, and one may be opened."""
+    machine.gpu()
+    (machine.root / "dev/nvidia1").touch()
+    refuse(monkeypatch, number, "nvidia0")
+
+    (finding,) = machine.finds("gpu")
+
+    dev = machine.root / "dev"
+    assert finding.status == "ok"
+    assert finding.found == f"{dev}/nvidia1; not for this container: {dev}/nvidia0"
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"), [(errno.EPERM, "systemctl daemon-reload"), (errno.EACCES, "write group_add: [")]
+)
+def test_gpus_that_cannot_be_opened_are_named(machine, monkeypatch, number, advice):
+    machine.gpu()
+    (machine.root / "dev/nvidia1").touch()
+    refuse(monkeypatch, number, "nvidia0", "nvidia1")
+
+    problems = machine.problems("gpu")
+
+    assert f"/nvidia1 cannot be opened: {os.strerror(number).lower()} |" in problems
+    assert advice in problems
+    assert len(problems.splitlines()) == 1
 
 
 def test_without_a_gpu_the_driver_is_skipped(machine):

@@ -31,18 +31,34 @@ def check_gpu(facts: Facts) -> Findings:
     """Check that the container has a GPU."""
     asked = os.environ.get("NVIDIA_VISIBLE_DEVICES", "")
     if devices := gpu_devices():
-        refused = [str(device) for device in devices if lost(device)]
-        if refused:
+        errors = {device: opening_error(device) for device in devices}
+        refused = ", ".join(str(device) for device in devices if errors[device])
+        # a Slurm job sees every GPU, and may open its own
+        if all(errors.values()) and errno.EPERM in errors.values():
             yield problem(
-                f"{', '.join(refused)} cannot be opened: operation not permitted",
+                f"{refused} cannot be opened: operation not permitted",
                 "`systemctl daemon-reload` on the host took the GPU away from this container; "
                 "CUDA fails",
                 "start the container again (docker compose restart, Rebuild Container); to prevent "
                 'it, on the host: "exec-opts": ["native.cgroupdriver=cgroupfs"] in '
                 "/etc/docker/daemon.json && sudo systemctl restart docker",
             )
+        elif all(errors.values()):
+            yield problem(
+                f"{refused} cannot be opened: {os.strerror(errors[devices[0]]).lower()}",
+                "CUDA fails",
+                f"write group_add: [{devices[0].stat().st_gid}] into compose.project.yaml; if that "
+                "is 0, on the host: ls -l /dev/nvidia*",
+            )
+        elif error := nvidia_smi("driver_version")[1]:
+            yield problem(
+                f"nvidia-smi fails: {error}",
+                "CUDA fails, too",
+                "reboot the host: its driver was updated" if "mismatch" in error else TOOLKIT,
+            )
         else:
-            yield ok(", ".join(map(str, devices)))
+            usable = ", ".join(str(device) for device in devices if not errors[device])
+            yield ok(usable + (f"; not for this container: {refused}" if refused else ""))
         yield from driver_capabilities()
     elif asked in ("", "none", "void"):
         yield problem(
@@ -74,19 +90,25 @@ def driver_capabilities() -> Findings:
         )
 
 
-def lost(device: Path) -> bool:
-    """Return whether the engine's device rules, not the file's mode, deny access to a device."""
+def opening_error(device: Path) -> int:
+    """Return why a device cannot be opened, 0 if it can.
+
+    EPERM is from the engine's device rules, EACCES from the file's mode.
+    """
     try:
         os.close(os.open(device, os.O_RDWR | os.O_CLOEXEC))
     except OSError as error:
-        return error.errno == errno.EPERM
-    return False
+        return error.errno if error.errno in (errno.EPERM, errno.EACCES) else 0
+    return 0
 
 
 def check_driver(facts: Facts) -> Findings:
     """Check that the host's driver is new enough for this CUDA."""
     version, need = driver_version(), facts.minimum_driver
     if version and version_tuple(version) >= version_tuple(need):
+        if gpu_devices() and nvidia_smi("driver_version")[1]:
+            yield skipped(f"{version} on the host, but nvidia-smi fails (see gpu)")
+            return
         yield ok(f"{version} ({need} or newer is needed)")
     elif version and driver_supports(facts.cuda):
         yield ok(f"{version}, older than {need}: CUDA {facts.cuda} by forward compatibility")
@@ -151,35 +173,43 @@ def gpu_devices() -> list[Path]:
 
 def query_gpus() -> list[list[str]]:
     """Return compute capability and name of each GPU from nvidia-smi."""
-    gpus = [line.split(", ", 1) for line in nvidia_smi("compute_cap,name")]
-    return [gpu for gpu in gpus if len(gpu) == 2 and version_tuple(gpu[0])]
+    gpus = [line.split(", ", 1) for line in nvidia_smi("compute_cap,name")[0]]
+    return [gpu for gpu in gpus if len(gpu) == 2 and re.fullmatch(r"\d+\.\d+", gpu[0])]
 
 
-def nvidia_smi(fields: str) -> list[str]:
-    """Return nvidia-smi's output, one line a GPU; empty if it fails or lacks a field."""
+def nvidia_smi(fields: str) -> tuple[list[str], str]:
+    """Return nvidia-smi's output, one line a GPU among warnings, and the first line of an error.
+
+    Both are empty if there is no nvidia-smi.
+    """
     try:
         answer = run(["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader"])
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    return [] if answer.returncode else answer.stdout.splitlines()
+    except OSError:
+        return [], ""
+    except subprocess.TimeoutExpired as error:
+        return [], f"no answer within {error.timeout:.0f} s"
+    if answer.returncode in (0, 14):  # 14: the GPU's infoROM is corrupted, which CUDA does not need
+        return answer.stdout.splitlines(), ""
+    text = f"{answer.stdout}\n{answer.stderr}".strip() or f"exit code {answer.returncode}"
+    return [], text.splitlines()[0].strip()
 
 
 def driver_supports(cuda: int) -> bool:
     """Return whether an old driver supports this CUDA by forward compatibility."""
     script = (
-        "import ctypes; version = ctypes.c_int(); "
-        "ctypes.CDLL('libcuda.so.1').cuDriverGetVersion(ctypes.byref(version)); "
-        "print(version.value // 1000)"
+        "import ctypes, sys; version = ctypes.c_int(); driver = ctypes.CDLL('libcuda.so.1')\n"
+        "if error := driver.cuInit(0): sys.exit(f'cuInit returns {error}')\n"  # 804: not with it
+        "driver.cuDriverGetVersion(ctypes.byref(version)); print(version.value // 1000)"
     )
     printed, error = python(script)
-    return not error and int(printed) >= cuda
+    return not error and int(printed.split()[-1]) >= cuda  # sitecustomize may print, too
 
 
 def driver_version() -> str:
     """Return the version of the driver, "" if unknown."""
-    versions = nvidia_smi("driver_version")
-    if versions and version_tuple(versions[0]):
-        return versions[0].strip()
+    for line in nvidia_smi("driver_version")[0]:
+        if re.fullmatch(r"\d+(\.\d+)+", line.strip()):
+            return line.strip()
     text = KERNEL_DRIVER.read_text(encoding="utf-8") if KERNEL_DRIVER.is_file() else ""
     version = re.search(r"\b\d{3,}\.\d+(\.\d+)?\b", text)
     return version[0] if version else ""
