@@ -97,6 +97,23 @@ def test_what_pyproject_toml_overrides_is_a_remark(machine, text):
     assert machine.remarks("requirements") == ["tables 2.1 requires columns<2; this project has columns 2.4"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[[tool.uv.dependency-metadata]]\nname = 'Tables'\nrequires-dist = [\n  'columns',\n]\n[x]\nname = 'y'\n",
+        "[tool.uv]\ndependency-metadata = [\n  { name = \"tables\", version = '2.1' },\n]\n",
+    ],
+)
+def test_metadata_that_the_owner_replaced_is_a_remark(machine, text):
+    (machine.root / "pyproject.toml").write_text(text)
+    machine.dist("tables", "2.1", "columns<2")
+    machine.dist("columns", "2.4")
+    machine.dist("y", "1.0", "columns<1")
+
+    assert machine.problems("requirements").startswith("y 1.0 requires columns<1, but columns 2.4")
+    assert machine.remarks("requirements") == ["tables 2.1 requires columns<2; this project has columns 2.4"]
+
+
 def test_what_the_image_brings_is_no_problem(machine, monkeypatch):
     """NVIDIA's image has packages of its own, which are not what uv would choose."""
     monkeypatch.setattr(shared_objects, "VENV", machine.root / "venv")

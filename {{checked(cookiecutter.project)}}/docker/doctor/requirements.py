@@ -20,6 +20,13 @@ DECIDED = re.compile(
     r"triton|pytorch-triton(-.*)?"
 )
 LISTS = re.compile(r"^(?:override|exclude)-dependencies\s*=\s*\[(.*?)\]\s*$", re.M | re.S)
+# [[tool.uv.dependency-metadata]], or the same inline: the owner replaces a package's metadata.
+METADATA = re.compile(
+    r"^\[\[\s*tool\.uv\.dependency-metadata\s*\]\]\s*$(.*?)(?=^\s*\[|\Z)"
+    r"|^dependency-metadata\s*=\s*\[(.*?)\]\s*$",
+    re.M | re.S,
+)
+NAME = re.compile(r"""\bname\s*=\s*["']([^"']+)""")
 # Packages with the same modules: one of each group is enough.
 SAME_MODULES = (re.compile(r"onnxruntime(-.*)?"), re.compile(r"opencv(-.*)?"))
 
@@ -27,11 +34,12 @@ SAME_MODULES = (re.compile(r"onnxruntime(-.*)?"), re.compile(r"opencv(-.*)?"))
 def check_requirements(facts: Facts) -> Findings:
     """Check that the requirements of every package of the environment are met."""
     installed, ours = scan(facts).distributions, scan(facts).ours
-    overridden, by_line = overrides(), []
+    (overridden, described), by_line = overrides(), []
     for distribution, requirement in unmet(ours, installed):
         found = installed.get(requirement.name)
         by_image = found and found.name not in ours
-        if DECIDED.fullmatch(requirement.name) or requirement.name in overridden or by_image:
+        by_owner = requirement.name in overridden or distribution.name in described
+        if DECIDED.fullmatch(requirement.name) or by_owner or by_image:
             has = substitute(requirement.name, installed) or f"no {requirement.name}"
             by_line.append(f"{distribution} requires {requirement}; this project has {has}")
         else:
@@ -79,12 +87,13 @@ def substitute(name: str, installed: dict[str, Distribution]) -> str:
     return ""
 
 
-def overrides() -> set[str]:
-    """Return the names in override-dependencies and exclude-dependencies of pyproject.toml.
+def overrides() -> tuple[set[str], set[str]]:
+    """Return the names that pyproject.toml overrides or excludes, and those of dependency-metadata.
 
     Without a TOML parser, which Python 3.10 lacks. A build has a copy of the file in /opt.
     """
     names: set[str] = set()
+    described: set[str] = set()
     for folder in (Path.cwd(), ENVIRONMENT.parent.parent, Path("/opt")):
         try:
             text = (folder / "pyproject.toml").read_text(encoding="utf-8")
@@ -93,4 +102,6 @@ def overrides() -> set[str]:
         text = re.sub(r"(^|\s)#.*", "", text)  # comments
         for block in LISTS.findall(text):
             names |= {normalized(n) for n in re.findall(r"""["']\s*([A-Za-z0-9][\w.-]*)""", block)}
-    return names
+        for block in METADATA.findall(text):
+            described |= {normalized(name) for name in NAME.findall("".join(block))}
+    return names, described
