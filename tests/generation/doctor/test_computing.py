@@ -68,3 +68,40 @@ def test_without_a_gpu_nothing_is_computed(machine):
     machine.onnxruntime()
 
     assert [finding.status for finding in machine.finds("onnxruntime")] == ["skipped"]
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        ("CUDA failure 2: out of memory ; GPU=0", "another program uses this GPU: nvidia-smi"),
+        ("CUDA error: all CUDA-capable devices are busy or unavailable", "another one: GPU_IDS in .env"),
+        ("Error 802: system not yet initialized", "sudo systemctl start nvidia-fabricmanager"),
+        ("Error 803: system has unsupported display driver / cuda driver combination", "reboot the host"),
+        ("No CUDA GPUs are available", "fix the other problems first"),
+    ],
+)
+def test_the_advice_depends_on_the_cause(machine, error, advice):
+    """PyTorch's errors have more lines after the one with the cause."""
+    machine.gpu()
+    machine.torch(
+        code=f"def arange(*_): raise RuntimeError({error + chr(10)!r} 'Compile with TORCH_USE_CUDA_DSA')"
+    )
+
+    assert advice in machine.problems("torch")
+
+
+def test_a_choice_of_gpus_that_hides_the_container_s_is_named(machine, monkeypatch):
+    machine.gpu()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    machine.torch(code="def arange(*_): raise RuntimeError('No CUDA GPUs are available')")
+
+    assert "remove CUDA_VISIBLE_DEVICES=3: a container numbers" in machine.problems("torch")
+
+
+def test_what_a_package_prints_at_the_start_and_the_end_is_no_result(machine):
+    machine.gpu()
+    machine.module("numpy", NUMPY)
+    noise = "import atexit\nprint('hello')\natexit.register(print, 'bye')\n"
+    machine.onnxruntime(code=noise + SESSION.format(providers="providers", numbers=RIGHT_NUMBERS))
+
+    assert machine.problems("onnxruntime") == ""

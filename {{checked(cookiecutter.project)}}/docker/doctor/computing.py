@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 
 from .facts import WITHOUT_GPU, Facts
 from .findings import Finding, Findings, ok, problem, skipped
 from .gpu import gpu_devices, query_gpus
 from .installed import package
-from .processes import error_summary, python
+from .processes import AGAIN, NO_ANSWER, error_summary, python
 
 # x[1,1,4,4] -> Conv with 0..8 as 3x3 kernel (cuDNN) -> MatMul with [[1,2],[3,4]] (cuBLAS) -> y.
 # Whole numbers are exact on every GPU. Made with onnx.helper; opset 13, IR version 8.
@@ -40,6 +42,23 @@ y = y @ torch.tensor([[1.0, 2.0], [3.0, 4.0]], device=device)
 print(json.dumps(y.flatten().tolist()))
 """
 
+# What an error says, in CUDA's words, and what to type.
+CAUSES = (
+    (
+        "out of memory|busy or unavailable",
+        "another program uses this GPU: nvidia-smi; take another one: GPU_IDS in .env",
+    ),
+    (
+        "(?:Error|failure) 802|system not yet initialized",
+        "on the host: sudo systemctl start nvidia-fabricmanager",
+    ),
+    (
+        "(?:Error|failure) 803|unsupported display driver",
+        "reboot the host: its driver was updated",
+    ),
+    (NO_ANSWER, AGAIN),
+)
+
 
 def check_onnxruntime(facts: Facts) -> Findings:
     """Run a real session: get_available_providers() lists CUDA even if it does not work."""
@@ -60,16 +79,17 @@ def compute(facts: Facts, framework: str, script: str, device: str, *more: str) 
         return skipped("not installed (see packages)")
     if facts.on_gpu and not gpu_devices() and not query_gpus():
         return skipped("there is no GPU (see gpu)")
-    printed, error = python(script, device, *more, seconds=300)
+    printed, error = python(script, device, *more)
     if error:
         return problem(
             f"{framework} cannot compute on {device}: {error_summary(error)}",
             "ONNX Runtime falls back to the CPU without an error; torch stops"
             if facts.on_gpu
             else "scripts that use it fail",
-            "fix the other problems first, then: docker compose build --no-cache",
+            remedy(error, facts),
         )
-    got = json.loads(printed.splitlines()[-1])
+    lines = [line for line in printed.splitlines() if line.startswith("[")]  # and sitecustomize's
+    got = json.loads(lines[-1])
     if not all(abs(a - b) < 0.5 for a, b in zip(got, RESULT, strict=True)):  # 0.5: TF32 may round
         return problem(
             f"{framework} computes {got} on {device}; {RESULT} is right",
@@ -77,3 +97,16 @@ def compute(facts: Facts, framework: str, script: str, device: str, *more: str) 
             f"another GPU: GPU_IDS in .env; on the host: install a newer driver; {WITHOUT_GPU}",
         )
     return ok(f"convolution and matrix product on {device} are right")
+
+
+def remedy(error: str, facts: Facts) -> str:
+    """Return what to type after an error of CUDA."""
+    for cause, way in CAUSES if facts.on_gpu else ():
+        if re.search(cause, error):
+            return way
+    if facts.on_gpu and (chosen := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return (
+            f"remove CUDA_VISIBLE_DEVICES={chosen}: a container numbers its own GPUs from 0; to "
+            "choose one: GPU_IDS in .env"
+        )
+    return "fix the other problems first, then: docker compose build --no-cache"

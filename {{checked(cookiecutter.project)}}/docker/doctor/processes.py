@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 
+NO_ANSWER, AGAIN = "no answer within", "run it again: a slow disk needs longer the first time"
 # -I: ignore the current folder and PYTHONPATH. -B: write no files in a build.
 PYTHON = [sys.executable, "-I", "-B"]
 
@@ -19,12 +20,12 @@ def run(command: list[str], seconds: int = 60) -> subprocess.CompletedProcess[st
     return subprocess.run(command, stdin=none, env=environment, timeout=seconds, **captured)
 
 
-def python(script: str, *arguments: str, seconds: int = 120) -> tuple[str, str]:
+def python(script: str, *arguments: str, seconds: int = 300) -> tuple[str, str]:
     """Run Python code; return its output and, if it fails, its error."""
     try:
         done = run([*PYTHON, "-c", script, *arguments], seconds)
     except subprocess.TimeoutExpired:
-        return "", f"no answer within {seconds} s"
+        return "", f"{NO_ANSWER} {seconds} s"
     if done.returncode < 0:
         return done.stdout, f"killed by {signal.Signals(-done.returncode).name}"
     return done.stdout, (done.stderr.strip() or "no reason given") if done.returncode else ""
