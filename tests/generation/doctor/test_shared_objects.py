@@ -162,6 +162,20 @@ def test_a_library_that_is_opened_by_name_may_come_with_the_package(machine):
     assert machine.problems("shared-objects") == ""
 
 
+@pytest.mark.parametrize(
+    ("name", "brings", "file"),
+    [
+        ("phonemizer", "espeakng-loader", "espeakng_loader/libespeak-ng.so"),
+        ("pyusb", "libusb-package", "libusb_package/libusb-1.0.so"),
+    ],
+)
+def test_a_library_that_is_opened_by_name_may_come_with_another_package(machine, name, brings, file):
+    machine.dist(name, "1.0")
+    machine.wheel(brings, "0.2", files={file: elf()})
+
+    assert machine.problems("shared-objects") == ""
+
+
 def test_a_library_that_is_opened_by_name_may_be_one_of_the_system(machine):
     machine.prints("ldconfig", "\tlibespeak.so.1 (libc6,x86-64) => /usr/lib/libespeak.so.1\n")
     machine.dist("phonemizer", "3.3")

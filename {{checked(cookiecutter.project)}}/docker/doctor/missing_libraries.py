@@ -50,13 +50,14 @@ def missing_libraries(facts: Facts, objects: SharedObjects) -> Iterator[Finding]
             continue
         module = names[libraries[0]]
         cuda = [name for name in stopping if CUDA_LIBRARY.match(name)]
+        together = [other for name in stopping for other in objects.missing_beside(name)]
         who = f"{objects.owner(module) or package} ({below_site(Path(module))})"
         if stopping:
             yield problem(
                 f"{some(stopping)} is missing: no package and no system folder has it; "
                 f"{who} needs it",
                 f"import {package} fails",
-                for_this_cuda(objects.owner(module), facts) if cuda else advice(stopping),
+                for_this_cuda(objects.owner(module), facts) if cuda else advice(together),
             )
         else:  # the package imports this module later, if at all
             yield remark(
@@ -100,7 +101,8 @@ def opened_later(objects: SharedObjects) -> Iterator[Finding]:
             continue
         stems = "|".join(re.escape(library.partition(".so")[0]) for library in libraries)
         own = [path.rpartition("/")[2] for path in distribution.shared_objects]
-        if any(re.match(rf"({stems})[._]", file) for file in [*objects.system, *own]):
+        # another package may bring it: espeakng-loader, libusb-package
+        if any(re.match(rf"({stems})[._]", f) for f in [*objects.system, *own, *objects.names]):
             continue
         asked = [d.name for d in objects.distributions.values() if name in required_names(d)]
         if asked:  # they may never import it: mediapipe uses sounddevice for a microphone only

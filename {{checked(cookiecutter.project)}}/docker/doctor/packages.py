@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from .facts import OWN_IMAGE, REBUILD, VENV, WITHOUT_GPU, Facts
-from .findings import Finding, Findings, ok, problem, skipped
+from .findings import Finding, Findings, ok, problem, remark, skipped
 from .installed import (
     all_wanted,
     distribution_of,
@@ -22,7 +22,8 @@ from .installed import (
     wanted,
 )
 from .libraries import linked, missing_library
-from .processes import error_summary, python
+from .processes import AGAIN, NO_ANSWER, error_summary, python
+from .shared_objects import scan
 from .system_packages import advice
 
 ONNXRUNTIMES = ("onnxruntime-gpu", "onnxruntime")
@@ -65,11 +66,9 @@ def check_packages(facts: Facts) -> Findings:
             )
     for name in facts.packages:
         if not (version_of(name) or (name in OPENCVS and opencvs)):
-            yield problem(
-                f"{name} is not installed",
-                f"the environment {facts.environment} is made with it",
-                f"write {name} into pyproject.toml; {REBUILD}. If you do not need it: remove it "
-                "from docker/environment.json, then build",
+            yield remark(
+                f"{name} is not installed: the example of {facts.environment} uses it; if you do "
+                "not, remove it from docker/environment.json"
             )
     if len(runtimes) > 1:
         yield two_packages(runtimes, right)
@@ -160,11 +159,11 @@ def check_imports(facts: Facts) -> Findings:
     errors = {module: python(f"import {module}")[1] for module in modules}
     for module, error in errors.items():
         if error:
+            if library := missing_library(error_summary(error)):
+                fix = advice(scan(facts).missing_beside(library))
+            else:
+                fix = AGAIN if NO_ANSWER in error else "docker compose build --no-cache"
             yield problem(
-                f"import {module}: {error_summary(error)}",
-                "scripts that import it fail",
-                advice([library])
-                if (library := missing_library(error_summary(error)))
-                else "docker compose build --no-cache",
+                f"import {module}: {error_summary(error)}", "scripts that import it fail", fix
             )
     yield ok(", ".join(module for module in modules if not errors[module]) or "none")

@@ -106,6 +106,13 @@ class SharedObjects:
                 found[path] = absent
         return found
 
+    def missing_beside(self, library: str) -> list[str]:
+        """Return a missing library, and the system's others that the same modules lack."""
+        lacking = {path: set(self.extension_modules(path)) for path in self.missing}
+        modules = {m for p, names in self.missing.items() if library in names for m in lacking[p]}
+        others = [n for p, names in self.missing.items() if modules & lacking[p] for n in names]
+        return list(dict.fromkeys([library, *filter(apt_package, others)]))
+
     @cached_property
     def users(self) -> dict[str, list[str]]:
         """Return the files below site-packages that need each file."""
