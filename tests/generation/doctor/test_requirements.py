@@ -100,7 +100,7 @@ def test_what_pyproject_toml_overrides_is_a_remark(machine, text):
 @pytest.mark.parametrize(
     "text",
     [
-        "[[tool.uv.dependency-metadata]]\nname = 'Tables'\nrequires-dist = [\n  'columns',\n]\n[x]\nname = 'y'\n",
+        "[[tool.uv.dependency-metadata]]\nname = 'Tables'\nrequires-dist = [\n  'x',\n]\n[x]\nname = 'y'\n",
         "[tool.uv]\ndependency-metadata = [\n  { name = \"tables\", version = '2.1' },\n]\n",
     ],
 )
