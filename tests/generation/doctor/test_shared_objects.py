@@ -191,6 +191,42 @@ def test_what_another_package_brought_may_never_open_its_library(machine):
     assert "cairocffi 1.7, required by charts, opens libcairo.so.2" in machine.remarks("shared-objects")[0]
 
 
+@pytest.mark.parametrize(("fails", "named"), [(True, True), (False, False)])
+def test_a_library_that_a_package_opens_by_ctypes_is_tried(machine, fails, named):
+    """LightGBM has no extension module; its library needs libgomp."""
+    if fails:
+        machine.package_that_fails("boosting", "libgomp.so.1")
+    else:
+        machine.module("boosting")
+    machine.wheel("boosting", "4.7", files={"boosting/lib/lib_boosting.so": elf("libgomp.so.1")})
+
+    problems = machine.problems("shared-objects")
+
+    assert ("import boosting fails | add libgomp1 to docker/apt-packages.txt" in problems) == named
+    assert machine.remarks("shared-objects") == []
+
+
+@pytest.mark.parametrize("needed", ["libclntsh.so.23.1", "libmlx5.so.1"])
+def test_a_package_without_a_module_is_not_imported_for_a_library_that_no_system_package_has(machine, needed):
+    machine.package_that_fails("boosting", needed)
+    machine.wheel("boosting", "4.7", files={"boosting/lib/lib_boosting.so": elf(needed)})
+
+    assert machine.problems("shared-objects") == ""
+
+
+@pytest.mark.parametrize("file", ["nvidia/cublas/lib/libcublas.so.12", "nvidia/cu13/lib/libcublas.so.13"])
+def test_the_cublas_that_ctranslate2_opens_is_a_remark_if_missing(machine, file):
+    machine.dist("ctranslate2", "4.8.0")
+    machine.wheel("nvidia-cublas", "1.0", files={file: elf(soname=file.rpartition("/")[2])})
+
+    there = file.endswith("12")
+    assert machine.problems("shared-objects") == ""
+    assert machine.remarks("shared-objects", "cpu") == []
+    remarks = machine.remarks("shared-objects")
+    assert there == (remarks == [])
+    assert there or "uv add --optional nvidia nvidia-cublas-cu12; then: docker" in remarks[0]
+
+
 def test_two_packages_with_the_same_shared_object_are_named(machine):
     machine.wheel("vision", "1.0", files={"vision/_core.so": elf(module="_core")})
     machine.wheel("vision-nightly", "1.1.dev3", files={"vision/_core.so": elf(module="_core")})

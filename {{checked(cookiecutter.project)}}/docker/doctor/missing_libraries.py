@@ -14,8 +14,8 @@ from .findings import Finding, Findings, ok, problem, remark
 from .installed import below_site, distribution_of, outermost_package, required_by
 from .packages import ONNXRUNTIMES, OPENCVS
 from .requirement import required_names
-from .shared_objects import SharedObjects, scan
-from .system_packages import OPENED_LATER, advice, apt_package
+from .shared_objects import SharedObjects, is_extension_module, scan
+from .system_packages import CUDA_OPENED_LATER, OPENED_LATER, advice, apt_package
 
 # Optional modules, skipped here since importing their package takes a second.
 TRIED = re.compile(r"/numba/np/ufunc/(tbb|omp)pool\.")
@@ -26,6 +26,7 @@ def check_shared_objects(facts: Facts) -> Findings:
     objects = scan(facts)
     yield from missing_libraries(facts, objects)
     yield from opened_later(objects)
+    yield from cuda_opened_later(facts, objects)
     yield from replaced(objects)
     packages = {owner for owner in map(objects.owner, objects.files) if owner}
     yield ok(f"{len(objects.files)} files, {len(packages)} packages")
@@ -38,7 +39,8 @@ def missing_libraries(facts: Facts, objects: SharedObjects) -> Iterator[Finding]
         names = [
             name for name in names if not named_elsewhere(name, objects.owner(path), facts, objects)
         ]
-        for module in objects.extension_modules(path) if names and not TRIED.search(path) else []:
+        modules = objects.extension_modules(path) if names and not TRIED.search(path) else []
+        for module in modules or opened_by_ctypes(path, names, objects):
             if package := outermost_package(Path(module)):
                 for name in names:
                     absent.setdefault(package, {}).setdefault(name, module)
@@ -46,7 +48,7 @@ def missing_libraries(facts: Facts, objects: SharedObjects) -> Iterator[Finding]
         error = objects.import_error(package)
         stopping = [name for name in names if name in error]
         libraries = stopping or [*filter(apt_package, names)]
-        if not libraries:
+        if not libraries or not (stopping or objects.extension_modules(names[libraries[0]])):
             continue
         module = names[libraries[0]]
         cuda = [name for name in stopping if CUDA_LIBRARY.match(name)]
@@ -64,6 +66,14 @@ def missing_libraries(facts: Facts, objects: SharedObjects) -> Iterator[Finding]
                 f"{who} needs {some(libraries)}, which is missing: if you use that part, "
                 f"{advice(libraries)}"
             )
+
+
+def opened_by_ctypes(path: str, names: list[str], objects: SharedObjects) -> list[str]:
+    """Return the file itself if its package has no extension module and needs a system library."""
+    owner = objects.owner(path)
+    if owner and any(map(apt_package, names)):
+        return [] if any(map(is_extension_module, owner.shared_objects)) else [path]
+    return []
 
 
 def some(libraries: list[str]) -> str:
@@ -115,6 +125,18 @@ def opened_later(objects: SharedObjects) -> Iterator[Finding]:
                 f"{distribution} opens {libraries[0]}, and no system folder has it",
                 "it does not work without that library",
                 advice(libraries[:1]),
+            )
+
+
+def cuda_opened_later(facts: Facts, objects: SharedObjects) -> Iterator[Finding]:
+    """Yield the packages that open a missing library of another CUDA at run time."""
+    for name, (library, wheel) in CUDA_OPENED_LATER.items() if facts.on_gpu else ():
+        distribution = objects.ours.get(name)
+        if distribution and library not in objects.names and library not in objects.system:
+            yield remark(
+                f"{distribution} opens {library} on a GPU, which is missing: if you use it there, "
+                f"docker compose run --rm app uv add --optional nvidia {wheel}; then: "
+                "docker compose build"
             )
 
 

@@ -137,8 +137,11 @@ OPENED_LATER = {
     "cairocffi": ("libcairo.so.2",),
     "weasyprint": ("libpango-1.0.so.0",),
     "pyusb": ("libusb-1.0.so.0",),
+    "torchcodec": tuple(f"libavutil.so.{number}" for number in range(56, 62)),
     "pyopengl": ("libGL.so.1", "libEGL.so.1", "libOSMesa.so.8"),
 }
+# The same for a library of CUDA, with the package that has it.
+CUDA_OPENED_LATER = {"ctranslate2": ("libcublas.so.12", "nvidia-cublas-cu12")}
 
 
 def apt_package(library: str) -> str:
