@@ -186,6 +186,13 @@ def test_a_library_for_another_cuda_alone_is_a_remark(machine):
     assert machine.remarks("cuda-builds") == ["nvidia-nccl-cu12 2.28: not for CUDA 13; required by trees"]
 
 
+def test_what_requires_a_library_on_another_system_does_not_ask_for_it(machine):
+    machine.wheel("nvidia-nccl-cu12", "2.28", files={"nvidia/nccl/lib/libnccl.so.2": elf("libc.so.6")})
+    machine.dist("trees", "3.1", "nvidia-nccl-cu12; sys_platform == 'win32'")
+
+    assert machine.remarks("cuda-builds")[0].endswith("required by pyproject.toml itself")
+
+
 def test_a_module_for_cuda_is_named_on_a_cpu(machine):
     machine.dist("pipeline", "1.0", "radar")
     machine.wheel("radar", "3.2", files={"radar/_radar.so": elf("libcudart.so.13", module="_radar")})

@@ -114,9 +114,18 @@ def test_a_missing_library_of_the_image_is_asked_of_the_image(machine):
 
 def test_parts_of_cudnn_that_wait_for_the_driver_are_no_problem(machine, monkeypatch):
     error = "libcuda.so.1: cannot open shared object file: No such file or directory"
-    monkeypatch.setattr(libraries, "python", lambda *_, **__: (json.dumps(["", error]), ""))
+    monkeypatch.setattr(libraries, "python", lambda *_, **__: ("opened: " + json.dumps(["", error]), ""))
 
     assert libraries.opened(["/x/libcudnn_ops.so.9"]) == ({"libcudnn_ops.so.9": "/x/libcudnn_ops.so.9"}, {})
+
+
+def test_what_a_pth_file_prints_is_no_answer(machine):
+    machine.module("sitecustomize", "print('hello')")
+
+    found, errors = libraries.opened(["libdl.so.2", "libnowhere.so.1"])
+
+    assert [*found] == ["libdl.so.2"]
+    assert [*errors] == ["libnowhere.so.1"]
 
 
 def test_one_cudnn_is_fine(machine):

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from doctor import installed, packages, processes
+from doctor import installed, packages, processes, requirement
 
 from tests.generation.doctor.elf_file import elf
 
@@ -47,13 +47,46 @@ def test_a_package_of_the_example_that_is_missing_is_a_remark(machine):
     assert remark.startswith("numpy is not installed: the example of full uses it")
 
 
-def test_what_requires_the_wrong_package_is_named(machine):
-    machine.dist("albumentations", "2.0", "opencv-python>=4.9")
-    machine.dist("other", "1.0", "opencv-python-headless")
+@pytest.mark.parametrize(
+    ("asks", "named"),
+    [
+        ("opencv-python>=4.9", "albumentations"),
+        ("opencv_python>=4", "albumentations"),
+        ("OpenCV.Python [x] (>=4)", "albumentations"),
+        ("opencv-python; extra == 'gui'", "albumentations"),  # pyproject.toml may ask for the extra
+        ("opencv-python; sys_platform == 'win32'", "pyproject.toml itself"),
+        ("opencv-python-headless", "pyproject.toml itself"),
+    ],
+)
+def test_what_requires_the_wrong_package_is_named(machine, asks, named):
+    machine.dist("albumentations", "2.0", asks)
     machine.dist("opencv-python", "4.12")
 
-    assert installed.required_by("opencv-python") == "opencv-python is required by albumentations"
-    assert installed.required_by("numpy") == "numpy is required by pyproject.toml itself"
+    assert requirement.required_by("opencv-python") == f"opencv-python is required by {named}"
+
+
+def test_an_extra_that_nobody_asked_for_requires_nothing_where_a_package_does(machine):
+    machine.dist("albumentations", "2.0", "opencv-python; extra == 'gui'")
+    machine.dist("viewer", "1.0", "opencv-python")
+    machine.dist("labels", "1.0", "opencv-python; extra == 'Gui_Qt'")
+    machine.dist("server", "1.0", "labels[gui-qt]")
+
+    assert requirement.required_by("opencv-python") == "opencv-python is required by labels, viewer"
+
+
+def test_metadata_in_another_encoding_is_read(machine):
+    """importlib.metadata raises UnicodeDecodeError for it."""
+    machine.facts["packages"] = ["image.io"]
+    machine.onnxruntime()
+    machine.torch()
+    machine.dist("Image_IO", "2.37")
+    (metadata,) = machine.site.glob("Image_IO-*/METADATA")
+    metadata.write_bytes(metadata.read_bytes() + "Author: Jos\u00e9".encode("latin-1"))
+
+    assert machine.problems("packages") == ""
+    assert machine.remarks("packages") == []
+    assert installed.version_of("image.io") == "2.37"
+    assert installed.version_of("image") == ""
 
 
 def test_no_opencv_is_fine(machine):

@@ -9,9 +9,9 @@ from pathlib import Path
 from .distributions import Distribution
 from .facts import REBUILD, Facts
 from .findings import Finding, Findings, ok, problem, remark, skipped
-from .installed import below_site, distribution_of, required_by
+from .installed import below_site, distribution_of
 from .packages import ONNXRUNTIMES
-from .requirement import required_names
+from .requirement import dependents, required_by, required_names
 from .shared_objects import DRIVER_LIBRARY, SharedObjects, base_name, scan
 
 CUDA_LIBRARY = re.compile(
@@ -179,7 +179,7 @@ def nvidia_packages(facts: Facts, objects: SharedObjects) -> Iterator[Finding]:
         if installed:
             yield remark(
                 f"{names(installed)}: CUDA libraries, which ACCELERATOR=cpu does not use; required "
-                f"by {dependents(installed, objects)}: a build without CUDA saves the space"
+                f"by {asked_by(installed, objects)}: a build without CUDA saves the space"
             )
         return
     suffixed = [(d, match) for d in installed if (match := IN_A_NAME.search(d.name))]
@@ -197,7 +197,7 @@ def nvidia_packages(facts: Facts, objects: SharedObjects) -> Iterator[Finding]:
     ]
     others = [d for d in others if d not in twice]
     if twice:
-        dependent_names = dependents(twice, objects)
+        dependent_names = asked_by(twice, objects)
         excluded = ", ".join(f'"{distribution.name}"' for distribution in twice)
         way = f"add {excluded} to exclude-dependencies of [tool.uv] in pyproject.toml"
         for name, other_way in OTHER_WAYS.items():
@@ -208,7 +208,7 @@ def nvidia_packages(facts: Facts, objects: SharedObjects) -> Iterator[Finding]:
             f"{way}; {REBUILD}",
         )
     if others:
-        dependent_names = dependents(others, objects)
+        dependent_names = asked_by(others, objects)
         yield remark(f"{names(others)}: not for CUDA {facts.cuda}; required by {dependent_names}")
 
 
@@ -231,17 +231,15 @@ def names(distributions: Iterable[Distribution]) -> str:
     return f"{first} and {len(others)} more" if others else first
 
 
-def dependents(wanted: Iterable[Distribution], objects: SharedObjects) -> str:
+def asked_by(wanted: Iterable[Distribution], objects: SharedObjects) -> str:
     """Return the packages that require these, without NVIDIA's own."""
     wanted_names = {distribution.name for distribution in wanted}
     toolkit = objects.distributions.get("cuda-toolkit")  # requires all of them, for other packages
     if toolkit and required_names(toolkit) & wanted_names:
         wanted_names.add(toolkit.name)
-    found = {
-        distribution.name
+    others = [
+        distribution
         for distribution in objects.distributions.values()
-        if required_names(distribution) & wanted_names
-        and distribution.name not in wanted_names
-        and not nvidia_package(distribution)
-    }
-    return ", ".join(sorted(found)) or "pyproject.toml itself"
+        if distribution.name not in wanted_names and not nvidia_package(distribution)
+    ]
+    return ", ".join(sorted(dependents(wanted_names, others))) or "pyproject.toml itself"

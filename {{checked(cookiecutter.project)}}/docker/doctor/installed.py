@@ -19,7 +19,13 @@ def version_tuple(version: str) -> tuple[int, ...]:
 def version_of(name: str) -> str:
     """Return the version of an installed package, "" if it is not."""
     distribution = next(iter(importlib.metadata.distributions(name=name)), None)
-    return distribution.version if distribution else ""
+    try:
+        return distribution.version if distribution else ""
+    except UnicodeDecodeError:  # METADATA in another encoding; the folder is NAME-VERSION.dist-info
+        pattern = re.sub(r"[-_.]+", "[-_.]+", name) + r"-(.+)\.dist-info"
+        folders = (path.name for site in sites() for path in site.glob("*.dist-info"))
+        found = (re.fullmatch(pattern, folder, re.IGNORECASE) for folder in folders)
+        return next((match[1] for match in found if match), "")
 
 
 def distribution_of(framework: str, facts: Facts) -> str:
@@ -32,17 +38,6 @@ def verified(name: str, facts: Facts) -> str:
     version = facts.frameworks.get(name.removesuffix("-gpu"), {}).get("version")
     same = not version or version_of(name).split("+")[0] == version
     return "" if same else f" ({version} was verified)"
-
-
-def required_by(name: str) -> str:
-    """Return which packages require `name`: a failed build leaves no image to look into."""
-    requirement = re.compile(rf"{re.escape(name)}(?![\w.-])", re.IGNORECASE)
-    packages = {
-        distribution.metadata["Name"]
-        for distribution in importlib.metadata.distributions()
-        if any(map(requirement.match, distribution.requires or []))
-    }
-    return f"{name} is required by {', '.join(sorted(packages)) or 'pyproject.toml itself'}"
 
 
 def wanted(framework: str, facts: Facts) -> str:

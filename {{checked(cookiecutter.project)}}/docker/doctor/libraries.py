@@ -12,8 +12,9 @@ from pathlib import Path
 
 from .facts import OWN_IMAGE, REBUILD, Facts
 from .findings import Findings, ok, problem, skipped
-from .installed import all_wanted, below_site, inside, package, required_by, sites, version_of
+from .installed import all_wanted, below_site, inside, package, sites, version_of
 from .processes import error_summary, python, run
+from .requirement import required_by
 from .shared_objects import DRIVER_LIBRARY, SharedObjects, scan
 from .system_packages import advice
 
@@ -39,7 +40,7 @@ for library in sys.argv[1:]:
         path = link.contents.path.decode()
     except OSError as problem:
         error = str(problem)
-    print(json.dumps([path, error]), flush=True)
+    print("opened:", json.dumps([path, error]), flush=True)
 """
 
 
@@ -162,7 +163,8 @@ def opened(libraries: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
     """Open each library; return the paths where the loader found them, and the errors."""
     libraries = list(libraries)
     printed, crash = python(OPEN_SCRIPT, *libraries) if libraries else ("", "")
-    answers = [json.loads(line) for line in printed.splitlines()]
+    # sitecustomize and .pth files may print, too
+    answers = [json.loads(text) for text in re.findall("^opened: (.*)", printed, re.MULTILINE)]
     if crash:
         answers.append(["", error_summary(crash)])
     found, errors = {}, {}

@@ -11,9 +11,9 @@ from .cuda_builds import CUDA_LIBRARY, TORCH_LIBRARY, base, cuda_majors
 from .distributions import Distribution
 from .facts import REBUILD, Facts
 from .findings import Finding, Findings, ok, problem, remark
-from .installed import below_site, distribution_of, outermost_package, required_by
+from .installed import below_site, distribution_of, outermost_package
 from .packages import ONNXRUNTIMES, OPENCVS
-from .requirement import required_names
+from .requirement import required_by, required_names
 from .shared_objects import SharedObjects, is_extension_module, scan
 from .system_packages import CUDA_OPENED_LATER, OPENED_LATER, advice, apt_package
 

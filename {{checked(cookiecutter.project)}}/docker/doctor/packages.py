@@ -15,7 +15,6 @@ from .installed import (
     distribution_of,
     inside,
     package,
-    required_by,
     verified,
     version_of,
     version_tuple,
@@ -23,6 +22,7 @@ from .installed import (
 )
 from .libraries import linked, missing_library
 from .processes import AGAIN, NO_ANSWER, error_summary, python
+from .requirement import required_by
 from .shared_objects import scan
 from .system_packages import advice
 
@@ -83,7 +83,7 @@ def check_packages(facts: Facts) -> Findings:
     torch = next(iter(importlib.metadata.distributions(name="torch")), None)
     if torch and facts.cuda_from == "ngc" and facts.on_gpu and inside(torch.locate_file(""), VENV):
         yield problem(
-            f"torch {torch.version} from PyPI hides the one of NVIDIA's image",
+            f"torch {version_of('torch')} from PyPI hides the one of NVIDIA's image",
             "it brings its own CUDA libraries, which conflict with the image's",
             f"{required_by('torch')}; without it: {REBUILD}",
         )

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from .distributions import Distribution, normalized
+from .distributions import Distribution, distributions, normalized
 from .version import compare
 
 LINE = re.compile(
@@ -20,6 +20,7 @@ LINE = re.compile(
     r"(@[^;]*|\(?(?P<versions>[^;()@]*)\)?\s*)(;(?P<marker>.*))?$"
 )
 TOKEN = re.compile(r"""\s*([()]|'[^']*'|"[^"]*"|not\s+in\b|\w+|===|[<>=!~]=|[<>])""")
+EXTRA = re.compile(r"""\bextra\s*==\s*["']([^"']+)""")
 HERE = {
     "python_version": ".".join(map(str, sys.version_info[:2])),
     "python_full_version": platform.python_version(),
@@ -74,6 +75,35 @@ def requirements(distribution: Distribution) -> Iterator[Requirement]:
 def required_names(distribution: Distribution) -> set[str]:
     """Return the names of all requirements of a distribution."""
     return {requirement.name for requirement in requirements(distribution)}
+
+
+def dependents(names: set[str], installed: Iterable[Distribution]) -> set[str]:
+    """Return what requires one of these packages here; if nothing, what has an extra for it."""
+    found: dict[bool, set[str]] = {True: set(), False: set()}
+    installed = list(installed)
+    asked = requested_extras(installed)
+    for distribution in installed:
+        for requirement in requirements(distribution):
+            if requirement.name in names and requirement.applies(EXTRA.findall(requirement.marker)):
+                certain = requirement.applies(asked.get(distribution.name, ()))
+                found[certain].add(distribution.name)
+    return found[True] or found[False]
+
+
+def requested_extras(installed: Iterable[Distribution]) -> dict[str, set[str]]:
+    """Return the extras that packages request of each other."""
+    extras: dict[str, set[str]] = {}
+    for distribution in installed:
+        for requirement in requirements(distribution):
+            if requirement.extras and requirement.applies():
+                extras.setdefault(requirement.name, set()).update(requirement.extras)
+    return extras
+
+
+def required_by(name: str) -> str:
+    """Return which packages require `name`: a failed build leaves no image to look into."""
+    found = dependents({normalized(name)}, distributions().values())
+    return f"{name} is required by {', '.join(sorted(found)) or 'pyproject.toml itself'}"
 
 
 def holds(marker: str, extra: str) -> bool:

@@ -10,7 +10,7 @@ from .distributions import Distribution, normalized
 from .facts import ENVIRONMENT, REBUILD, Facts
 from .findings import Findings, ok, problem, remark, skipped
 from .installed import version_of
-from .requirement import Requirement, requirements
+from .requirement import Requirement, requested_extras, requirements
 from .shared_objects import scan
 from .version import release
 
@@ -60,11 +60,7 @@ def unmet(
     ours: dict[str, Distribution], installed: dict[str, Distribution]
 ) -> Iterator[tuple[Distribution, Requirement]]:
     """Yield each package of the environment with its unmet requirements."""
-    extras: dict[str, set[str]] = {}
-    for distribution in ours.values():
-        for requirement in requirements(distribution):
-            if requirement.extras and requirement.applies():
-                extras.setdefault(requirement.name, set()).update(requirement.extras)
+    extras = requested_extras(ours.values())
     for distribution in ours.values():
         for requirement in requirements(distribution):
             if requirement.applies(extras.get(distribution.name, ())):

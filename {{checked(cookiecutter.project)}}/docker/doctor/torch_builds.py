@@ -10,8 +10,8 @@ from .cuda_builds import TORCH_LIBRARY
 from .distributions import Distribution
 from .facts import REBUILD, Facts
 from .findings import Finding, Findings, ok, problem, remark, skipped
-from .installed import below_site, required_by
-from .requirement import required_names, requirements
+from .installed import below_site
+from .requirement import required_by, required_names, requirements
 from .shared_objects import SharedObjects, scan
 from .version import release
 
