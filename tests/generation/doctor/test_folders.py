@@ -3,7 +3,7 @@
 import getpass
 import os
 import tempfile
-from errno import EACCES, EROFS
+from errno import EACCES, ENOSPC, EROFS
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -153,6 +153,7 @@ def test_packages_on_a_read_only_file_system_are_a_remark(machine, folders, monk
         ("code", EACCES, False),
         ("code", EROFS, False),
         ("cache", EACCES, True),
+        ("code", ENOSPC, True),
     ],
 )
 def test_packages_and_code_of_the_production_image_are_a_remark(

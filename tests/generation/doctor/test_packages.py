@@ -37,14 +37,14 @@ def test_one_of_each_package_is_fine(machine):
 
 
 def test_a_package_of_the_example_that_is_missing_is_a_remark(machine):
-    machine.facts["packages"] = ["numpy", "opencv-python-headless"]
+    machine.facts["packages"] = ["numpy", "opencv-python-headless", "scikit-learn"]
     machine.onnxruntime()
     machine.torch()
     machine.dist("opencv", "4.12.0")  # NVIDIA's own
 
     assert machine.problems("packages") == ""
     (remark,) = machine.remarks("packages")
-    assert remark.startswith("numpy is not installed: the example of full uses it")
+    assert remark.startswith("not installed, but of the example: numpy, scikit-learn; if")
 
 
 @pytest.mark.parametrize(

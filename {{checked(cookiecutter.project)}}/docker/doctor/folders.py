@@ -20,7 +20,7 @@ UV = Path(
     "/usr/local/bin/uv"
 )  # in every image but deploy, whose user may not change packages and code
 
-READ_ONLY = "it is on a read-only file system"
+READ_ONLY, OWNED = "it is on a read-only file system", "it belongs to "
 FULL = tuple(os.strerror(code).lower() for code in (errno.ENOSPC, errno.EDQUOT))
 
 
@@ -93,10 +93,10 @@ def check_folders(facts: Facts) -> Findings:
                 fix = f"mount something writable at {folder}, or start without read_only and :ro"
             elif reason in FULL:
                 fix = f"free space on the disk of {folder}: df -h"
-            on_purpose = (folder == site and reason == READ_ONLY) or (
-                folder in (site, CODE) and not UV.exists()
-            )
-            if on_purpose:
+            denied = reason == READ_ONLY or reason.startswith(OWNED)
+            if (folder == site and reason == READ_ONLY) or (
+                folder in (site, CODE) and denied and not UV.exists()
+            ):
                 way = f"; to allow it: {fix}" if reason == READ_ONLY else ""
                 yield remark(f"{folder} is read-only ({reason}): {why}{way}")
             else:
@@ -118,7 +118,7 @@ def not_writable(folder: Path) -> str:
             return str(error.strerror).lower()
         owner = folder.stat()
         return (
-            f"it belongs to {owner.st_uid}:{owner.st_gid} ({stat.filemode(owner.st_mode)}), "
+            f"{OWNED}{owner.st_uid}:{owner.st_gid} ({stat.filemode(owner.st_mode)}), "
             f"you are {os.geteuid()}:{os.getegid()}"
         )
     return ""

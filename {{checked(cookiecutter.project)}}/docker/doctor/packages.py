@@ -64,12 +64,14 @@ def check_packages(facts: Facts) -> Findings:
                 f"pyproject.toml must have {wanted(framework, facts)}; {REBUILD}. If you do not "
                 f"need {framework}: remove it from docker/environment.json, then build",
             )
-    for name in facts.packages:
-        if not (version_of(name) or (name in OPENCVS and opencvs)):
-            yield remark(
-                f"{name} is not installed: the example of {facts.environment} uses it; if you do "
-                "not, remove it from docker/environment.json"
-            )
+    absent = [
+        name for name in facts.packages if not (version_of(name) or (name in OPENCVS and opencvs))
+    ]
+    if absent:
+        yield remark(
+            f"not installed, but of the example: {', '.join(absent)}; if you do not need them, "
+            "remove them from docker/environment.json"
+        )
     if len(runtimes) > 1:
         yield two_packages(runtimes, right)
     elif runtimes and runtimes != [right]:
