@@ -97,6 +97,15 @@ def test_a_package_that_brings_a_part_of_its_cuda_is_named(machine, needed):
     assert "spconv-cu126 2.3.8 is built for CUDA 12" in problems
 
 
+def test_a_package_that_opens_cuda_later_is_named(machine):
+    """JAX's plugin needs no library by its name, and falls back to the CPU without it."""
+    machine.wheel(
+        "jax-cuda12-plugin", "0.12.0.1", files={"jax_cuda12/_rnn.so": elf("libc.so.6", module="_rnn")}
+    )
+
+    assert "jax-cuda12-plugin 0.12.0.1 is built for CUDA 12" in machine.problems("cuda-builds")
+
+
 def test_no_name_is_advised_that_nobody_may_have_registered(machine):
     machine.dist("spconv-cu126", "2.3.8")
 

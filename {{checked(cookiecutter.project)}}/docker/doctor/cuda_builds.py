@@ -19,6 +19,7 @@ CUDA_LIBRARY = re.compile(
     r"cufile|cupti|cuda|cutensor|cutensorMg|nvrtc|nvrtc-builtins|nvJitLink|nvjpeg|nvToolsExt|npp\w+|nccl|"
     r"nvshmem_host)\.so\b"
 )
+HASH = re.compile(r"-[0-9a-f]{6,}(?=\.so)")
 TORCH_LIBRARY = re.compile(r"lib(torch|c10)(_\w+)?\.so")
 # These have CUDA's major number, cuFFT one less; others keep theirs over several CUDAs.
 NUMBERED = re.compile(
@@ -109,7 +110,7 @@ def another_major(
     if not files and self_contained(distribution, objects):
         yield remark(
             f"{distribution} is built for CUDA {major}, and this environment is CUDA {facts.cuda}: "
-            "it names no library of CUDA, so it brings its own or opens one later"
+            "it brings its own CUDA libraries"
         )
         return
     yield problem(
@@ -121,14 +122,17 @@ def another_major(
 
 
 def self_contained(distribution: Distribution, objects: SharedObjects) -> bool:
-    """Return whether a package needs neither PyTorch nor a CUDA library by NVIDIA's own name.
+    """Return whether a package has its own copy of CUDA, and needs no other.
 
-    auditwheel adds a hash to the names of libraries that it copies into a wheel.
+    auditwheel adds a hash to the name of a copy. A package that names no library of CUDA at all may
+    open the environment's later, as JAX's plugin does.
     """
-    files = [objects.files[path] for path in distribution.shared_objects if path in objects.files]
-    needed = {name for file in files for name in file.needed if not DRIVER_LIBRARY.fullmatch(name)}
-    linked = (CUDA_LIBRARY.match(name) or TORCH_LIBRARY.match(name) for name in needed)
-    return bool(files) and not any(linked)
+    paths = [path for path in distribution.shared_objects if path in objects.files]
+    needed = {name for path in paths for name in objects.files[path].needed}
+    needed = {name for name in needed if not DRIVER_LIBRARY.fullmatch(name)}
+    if any(CUDA_LIBRARY.match(name) or TORCH_LIBRARY.match(name) for name in needed):
+        return False
+    return any(CUDA_LIBRARY.match(HASH.sub("", name)) for name in needed)
 
 
 def other_name(distribution: Distribution, major: int, cuda: int) -> str:
