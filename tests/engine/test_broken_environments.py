@@ -1,6 +1,6 @@
 """Environments that a user breaks after the build: each is named, by the check and in the words that help.
 
-With the twelve of test_doctor.py they are thirty; docs/packages.md has the packages that break nothing.
+With the twelve of test_doctor.py they are twenty-nine; docs/packages.md has the packages that break nothing.
 """
 
 from __future__ import annotations
@@ -41,8 +41,7 @@ WITHOUT_GPU = {
     "libmagic": ("install python-magic", "shared-objects", "libmagic1"),
     "libcairo": ("install cairocffi", "shared-objects", "libcairo2"),
     "an old NumPy": ("install --no-deps numpy==1.26.4", "requirements", "numpy"),
-    "no NumPy": ("uninstall numpy", "packages", "numpy is not installed"),
-    "no OpenCV": ("uninstall opencv-python-headless", "packages", "opencv-python-headless is not installed"),
+    "no NumPy": ("uninstall numpy", "requirements", "numpy"),
     "no ONNX Runtime": ("uninstall onnxruntime", "packages", "onnxruntime is not installed"),
     "pandas by halves": ("install --no-deps pandas", "requirements", "python-dateutil"),
 }

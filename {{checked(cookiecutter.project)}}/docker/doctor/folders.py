@@ -16,9 +16,8 @@ from .findings import Findings, ok, problem, remark, skipped
 
 CODE, CACHE = Path("/code"), Path("/cache")
 SHARED_MEMORY = Path("/dev/shm")
-UV = Path(
-    "/usr/local/bin/uv"
-)  # in every image but deploy, whose user may not change packages and code
+# In every image but deploy, whose user may not change packages and code.
+UV = Path("/usr/local/bin/uv")
 
 READ_ONLY, OWNED = "it is on a read-only file system", "it belongs to "
 FULL = tuple(os.strerror(code).lower() for code in (errno.ENOSPC, errno.EDQUOT))
