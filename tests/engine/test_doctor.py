@@ -72,7 +72,9 @@ BROKEN_IMAGES = {
 }
 # What such a fault entails: the libraries of another major are missing, opencv-python needs libGL.so.1.
 CONSEQUENCES = {"cuda-major": {"libraries"}, "packages": {"imports", "shared-objects"}}
-FAKE_SMI = '#!/bin/sh\ncase $1 in *=driver_version) echo 470.82.01 ;; *) echo "8.6, NVIDIA GeForce RTX 3090" ;; esac\n'
+FAKE_SMI = """#!/bin/sh
+case $1 in *=driver_version) echo 470.82.01 ;; *) echo "8.6, NVIDIA GeForce RTX 3090" ;; esac
+"""
 
 
 @pytest.mark.parametrize(("command", "check", "words"), BROKEN_IMAGES.values(), ids=BROKEN_IMAGES)
