@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -80,6 +81,12 @@ class BakedProject:
             capture_output=True,
             text=True,
         )
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach what tests start: a job in the background ignores it, and so would its children."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -157,6 +157,14 @@ def test_a_setting_of_uv_s_that_says_not_to_install_is_kept(bake, tmp_path, sett
     assert len(uv.calls("add x", **{setting: value})) == calls
 
 
+@pytest.mark.parametrize("typed", ["add x", "remove x", "sync", "pip install x"])
+def test_the_exit_code_is_the_doctor_s(bake, tmp_path, typed):
+    uv = Uv(bake(), tmp_path, doctor="exit 3")
+
+    assert uv.calls(typed)[-1] == "doctor --packages"
+    assert uv.code == 3
+
+
 @pytest.mark.parametrize("when", ["sync", "doctor"])
 def test_ctrl_c_ends_it_in_one_line_at_most(bake, tmp_path, when):
     uv = Uv(bake(), tmp_path, fails="sync" if when == "sync" else "", hangs=True, doctor="exec sleep 60")

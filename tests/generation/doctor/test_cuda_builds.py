@@ -213,6 +213,20 @@ def test_a_module_for_cuda_is_named_on_a_cpu(machine):
     assert machine.problems("shared-objects", "cpu") == ""
 
 
+@pytest.mark.parametrize("accelerator", ["nvidia", "cpu"])
+def test_a_package_that_is_named_for_another_cuda_is_a_problem_though_it_can_be_imported(
+    machine, accelerator
+):
+    """CuPy opens CUDA at the first computation."""
+    machine.wheel(
+        "cupy-cuda12x",
+        "14.2",
+        files={"cupy/__init__.py": b"", "cupy/cuda/fft.so": elf("libcufft.so.11", module="fft")},
+    )
+
+    assert "cupy-cuda12x 14.2 is built for CUDA 12" in machine.problems("cuda-builds", accelerator)
+
+
 def test_cuda_that_works_on_a_cpu_is_a_remark_with_what_asks_for_it(machine):
     machine.wheel("radar", "3.2", "nvidia-cublas", files={"radar/_r.so": elf("libcublas.so.13", module="_r")})
     machine.wheel(

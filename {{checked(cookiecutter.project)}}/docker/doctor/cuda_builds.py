@@ -149,11 +149,12 @@ def without_a_gpu(
     distribution: Distribution, majors: dict[int, list[str]], objects: SharedObjects
 ) -> Iterator[Finding]:
     """Yield a problem for a package in a CPU image that needs a CUDA library."""
-    major, parts = next(iter(majors)), []
+    (major, files), parts = next(iter(majors.items())), []
     for path in distribution.shared_objects:
         missing = [n for n in objects.missing.get(path, []) if CUDA_LIBRARY.match(n)]
         if missing and (modules := objects.extension_modules(path)):
-            if objects.optional(modules):
+            # a package that is named for CUDA computes nothing without it
+            if files and objects.optional(modules):
                 parts.append(below_site(Path(path)))
                 continue
             yield problem(
