@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pty
 import re
 import shutil
 import signal
@@ -12,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -219,6 +221,7 @@ class Dying(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+@pytest.mark.nightly
 def test_an_index_that_dies_in_the_middle_of_a_download(bake, base, image, tmp_path):
     write_wheel(tmp_path, "half-package", "1.0")
     wheel = next(tmp_path.glob("*.whl"))
@@ -240,6 +243,7 @@ def test_an_index_that_dies_in_the_middle_of_a_download(bake, base, image, tmp_p
         server.shutdown()
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("year", [1980, 2037], ids=["the clock was far ahead", "the clock was far behind"])
 def test_files_of_another_time_disturb_nothing(mine, year):
     """After a jump of the clock everything in the project is of the far past, or of the future."""
@@ -252,23 +256,54 @@ def test_files_of_another_time_disturb_nothing(mine, year):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@contextmanager
+def at_a_terminal(project: BakedProject, *command: str, until: str) -> Iterator[Typed]:
+    """Start a command at a terminal of its own, wait until it has said something, and lend both."""
+    terminal, inside = pty.openpty()
+    streams = dict.fromkeys(("stdin", "stdout", "stderr"), inside)
+    process = subprocess.Popen(command, cwd=project.path, start_new_session=True, **streams)
+    os.close(inside)
+    try:
+        said = b""
+        while until.encode() not in said:
+            said += os.read(terminal, 4096)  # OSError at its end
+        yield Typed(process, terminal)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(terminal)
+
+
+@dataclass(frozen=True)
+class Typed:
+    """A command at a terminal."""
+
+    process: subprocess.Popen
+    terminal: int
+
+    def press_ctrl_c(self) -> None:
+        """Press Ctrl-C, if the command still runs."""
+        with contextlib.suppress(OSError):
+            os.write(self.terminal, b"\x03")
+
+
 @pytest.mark.parametrize("ignored", [False, True], ids=["a script", "a script that ignores it"])
 def test_ctrl_c_twice_leaves_no_container_and_no_file_of_root_s(mine, docker, ignored):
-    """At the second one Compose leaves a script that ignores the first; its page says what ends it."""
+    """What goes on after both is ended as its page says."""
     ignore = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)" if ignored else ""
     label = ("label", f"com.docker.compose.project=capy-test{CHECKOUT}")
-    with begun(mine, *APP, "-c", ignore + WAITS, until="up") as run:
-        os.killpg(run.pid, signal.SIGINT)
+    with at_a_terminal(mine, *APP, "-c", ignore + WAITS, until="up") as typed:
+        typed.press_ctrl_c()
         time.sleep(1)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(run.pid, signal.SIGINT)
-        code = run.wait(timeout=60)
+        typed.press_ctrl_c()
+        if ignored:
+            time.sleep(1)
+            assert len(docker.container.list(filters=[label])) == 1
+            down = mine.run("docker", "compose", "down", "--remove-orphans", "--timeout", "1")
+            assert down.returncode == 0, down.stderr
+        code = typed.process.wait(timeout=60)
 
     assert code != 0
     # the engine removes it, after Compose has ended
-    assert within(20, lambda: len(docker.container.list(all=True, filters=[label])) == ignored)
-    if ignored:
-        down = mine.run("docker", "compose", "down", "--remove-orphans", "--timeout", "1")
-        assert down.returncode == 0, down.stderr
-        assert docker.container.list(all=True, filters=[label]) == []
+    assert within(20, lambda: docker.container.list(all=True, filters=[label]) == [])
     assert_it_works(mine)

@@ -282,6 +282,7 @@ def test_the_image_runs_as_kubernetes_starts_it(project, user):
     assert f"result    {PICTURES // 20} lines in /data/r" in done.stdout
 
 
+@pytest.mark.nightly
 def test_all_machines_of_a_cluster_read_a_part_of_the_pictures(cluster):
     done = cluster.submit("predict.py", "pictures", "--part", "1/10", "--output", "outputs/part")
 
