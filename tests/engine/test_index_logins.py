@@ -224,6 +224,18 @@ def test_uv_itself_gets_the_login_of_this_index_and_no_other(built, files, tmp_p
     assert (built.project.path / "uv.lock").stat().st_uid == (UID if os.getuid() == 0 else os.getuid())
 
 
+def test_a_mirror_that_the_image_was_not_built_with_gets_no_login(built, files, tmp_path):
+    """Code in an earlier container may have written it to .env; .netrc has a login for that server."""
+    spy = tmp_path / "uv"
+    spy.write_text("#!/bin/sh\ncat $UV_CREDENTIALS_DIR/*\n")
+    spy.chmod(0o755)
+    planted = {"PUBLIC_INDEX_URL": "https://git.example.com/simple"}
+
+    done = built.run("--volume", f"{spy}:/opt/uv/bin/uv:ro", "app", "uv", "lock", **planted, **files)
+
+    assert (PASSWORD in done.stdout, OTHERS in done.stdout) == (True, False), done.stderr
+
+
 def test_a_uv_that_a_package_brings_does_not_get_the_login(built, files, tmp_path):
     planted = tmp_path / "uv"
     planted.write_text("#!/bin/sh\necho planted; sh /code/spy.sh\n")
