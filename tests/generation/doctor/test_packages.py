@@ -271,3 +271,8 @@ def test_on_a_processor_without_builds_for_the_cuda_of_the_line_another_line_is_
 
     machine.processor("x86_64")
     assert "pyproject.toml must have torch==2.14.1" in machine.problems("cuda-major")
+
+
+def test_an_error_without_a_word_has_a_summary():
+    """As of an `ldd` that fails without output."""
+    assert processes.error_summary("") == "no reason given"
