@@ -22,6 +22,7 @@ from cookiecutter.cli import main as command_line
 from cookiecutter.main import cookiecutter
 from packaging.requirements import Requirement
 
+pytest.register_assert_rewrite("tests.support")
 # Fixtures for all tests with Docker.
 pytest_plugins = [
     "tests.support.c_packages",
