@@ -25,7 +25,7 @@ from engines.steps import EngineError, locked, say, telling_line
 
 PRIVATE = Daemon("default")
 ANSWER_SECONDS = 20
-BUILD_CACHE = "12GB"  # a test run adds about 4 GB
+BUILD_CACHE = "20GB"  # what one test run builds, so the next one builds only what has changed
 VERSION = ("version", "--format", "{{.Server.Version}}")
 
 

@@ -43,7 +43,6 @@ IMAGES = (
 OURS = re.compile(
     r"capy-(test|index|copy|first|ci|dev|env-[a-z-]+?)(-devcontainer-[a-z]+|-guarded)?(-gw\d+)?(-\d+)?(-ray(-local)?)?_default"
 )
-WHILE_UP = "20GB"  # of build cache; `make test` shrinks it during tests without an engine
 SETTINGS = ("ACCELERATOR", "BASE_IMAGE", "CACHE_DIR", "GPU_IDS", "GROUP_ID", "USER_ID")
 INDEX = ("PYPI_ACCOUNT", "PYPI_PASSWORD", "PYPI_TRUSTED_HOST", "PUBLIC_INDEX_URL", "PIP_CONF", "NETRC")
 PROJECT_LABEL = "com.docker.compose.project"  # Compose's label on images that it builds
@@ -114,7 +113,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         try:
             tidy()
             if found.private:
-                shrink(found, WHILE_UP if config.stash[WAS_UP] else BUILD_CACHE)
+                shrink(found, BUILD_CACHE)
         finally:
             if found.private and not config.stash[WAS_UP]:
                 stop()
