@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -209,13 +208,20 @@ def onnxruntime_gpu(packages: list[str], cuda_from: str, facts: dict[str, Any]) 
 def cuda_packages(facts: dict[str, Any]) -> list[str]:
     """Return the requirements for the CUDA packages of ONNX Runtime without PyTorch.
 
-    As in the wheel's extras `cuda` and `cudnn`, with two exceptions. Without cuFFT (0.2 GB) if only the
+    As in the wheel's extras `cuda` and `cudnn`, with three exceptions. Without cuFFT (0.2 GB) if only the
     operators Rfft and Irfft open it. The runtime compiler has the line's CUDA version: a driver refuses PTX
     of a newer compiler, even of the same CUDA major:
     https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html
+    cuDNN is PyTorch's: a newer one may have no code for the line's GPUs (9.11 lost V100 and P100, measured
+    by compatibility.processors.cudnn_code).
     """
-    compiler = re.compile(r"(nvidia-cuda-nvrtc[a-z0-9-]*)~=.*")
-    wanted = [compiler.sub(rf"\1=={facts['torch_cuda']}.*", item) for item in facts["onnxruntime_cuda"]]
+    cudnn = ".".join(facts["torch_cudnn"].split(".")[:2])
+    pins = {"nvidia-cuda-nvrtc": facts["torch_cuda"], "nvidia-cudnn": cudnn}
+    wanted = []
+    for item in facts["onnxruntime_cuda"]:
+        name, _, version = item.partition("~=")
+        pin = next((pin for family, pin in pins.items() if name.startswith(family)), "")
+        wanted.append(f"{name}=={pin}.*" if pin else f"{name}~={version}")
     return [item for item in wanted if not (opens_late(CUFFT, facts) and item.startswith("nvidia-cufft"))]
 
 

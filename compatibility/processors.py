@@ -11,6 +11,7 @@ from packaging.utils import parse_wheel_filename
 
 from capy_template.matrix import FRAMEWORKS, MACHINES, extras, source_of_cuda, unavailable, without_cuda
 from compatibility import fatbin
+from compatibility.gpus import code_for
 from compatibility.index import Outdated
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ CODE = {
     "onnxruntime": ("onnxruntime-gpu", r"onnxruntime/capi/libonnxruntime_providers_cuda\.so"),
     "torch": ("torch", r"torch/lib/libtorch_cuda\.so"),
 }
+CUDNN_CODE = "torch_cudnn, its GPU code"
 PACKAGES = ("onnxruntime-gpu", "onnxruntime", "torch", "torchvision")  # whose wheels need a C library
 
 
@@ -29,13 +31,16 @@ def questions(line: Line) -> dict[str, Callable[[Line], None]]:
     cells = [(environment, machine) for environment in line.matrix["environments"] for machine in MACHINES]
     return {
         **{f"{name}_architectures": partial(architectures, framework=name) for name in FRAMEWORKS},
+        CUDNN_CODE: cudnn_code,
         "glibc": glibc,
         **{", ".join(cell): partial(resolved, environment=cell[0], machine=cell[1]) for cell in cells},
     }
 
 
 def shown(line: Line, fact: str) -> str:
-    """Return the matrix's value for an environment on a processor, as text."""
+    """Return the matrix's value for an environment on a processor, or for cuDNN's code, as text."""
+    if fact == CUDNN_CODE:
+        return "for every GPU of the line"
     environment, machine = fact.split(", ")
     if why := unavailable(line.matrix, environment, line.name):
         return f"refused: {why}"
@@ -59,6 +64,24 @@ def architectures(line: Line, framework: str) -> None:
             raise Outdated(f"{wheel.filename}: {error}") from None
         if set(found) != set(expected):
             raise Outdated(f"on {machine} {name} has code for {', '.join(found)}")
+
+
+def cudnn_code(line: Line) -> None:
+    """Check that cuDNN has code for every GPU that the frameworks have code for."""
+    for machine in MACHINES:
+        wanted = [name for framework in FRAMEWORKS for name in line.code(framework, machine)]
+        if not wanted:
+            continue
+        package, version = f"nvidia-cudnn-cu{line.value('cuda')}", line.value("torch_cudnn")
+        wheel = line.index.wheel(package, version, line.target(machine=machine))
+        library = rf"nvidia/cudnn/lib/libcudnn_ops\.so\.{line.value('cudnn')}"
+        try:
+            found = line.index.read_by(fatbin.architectures, wheel, library)
+        except fatbin.NoCode as error:
+            raise Outdated(f"{wheel.filename}: {error}") from None
+        gpus = dict.fromkeys(re.match(r"[\d.]+", name)[0] for name in wanted)
+        if lacking := [gpu for gpu in gpus if code_for(gpu, found) is None]:
+            raise Outdated(f"on {machine} {package} {version} has no code for {', '.join(lacking)}")
 
 
 def glibc(line: Line) -> None:

@@ -14,6 +14,7 @@ from capy_template.matrix import FRAMEWORKS, load
 from compatibility import check, full
 from compatibility.facts import TOGETHER
 from compatibility.index import CannotCheck, Index, pip_settings, users_index
+from compatibility.processors import CUDNN_CODE
 from tests.support.fake_index import LINUX, PADDING, FakeIndex, add_pinned, agreeing_with, served
 
 pytestmark = pytest.mark.usefixtures("nobodys_settings")
@@ -199,6 +200,15 @@ def test_code_for_other_gpus_is_found_for_each_processor(matrix, index, facts, f
 
     assert f"on {machine} " in found
     assert found.endswith("has code for 9.0, 12.0+PTX, 12.0a")
+
+
+def test_a_cudnn_without_code_for_a_gpu_of_the_line_is_found(matrix, index, facts):
+    index.wheels[f"nvidia-cudnn-cu{facts['cuda']}"].clear()
+    add_pinned(index, facts, cudnn_code=["8.0", "9.0a", "10.0", "12.0+PTX"])
+
+    found = changes(matrix)[CUDNN_CODE]
+
+    assert f"nvidia-cudnn-cu{facts['cuda']} {facts['torch_cudnn']} has no code for 7.5" in found
 
 
 @pytest.mark.parametrize(("framework", "fact"), [("onnxruntime", "onnxruntime"), ("torch", "torch_cuda")])

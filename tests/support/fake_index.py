@@ -24,6 +24,7 @@ LIBRARIES = {
     "onnxruntime": "onnxruntime/capi/libonnxruntime_providers_cuda.so",
     "torch": "torch/lib/libtorch_cuda.so",
 }
+CUDNN_OPS = "nvidia/cudnn/lib/libcudnn_ops.so.9"
 # More than remotezip and uv read at once, so that a full download is noticed.
 PADDING = 2_000_000
 
@@ -119,7 +120,9 @@ def add_pinned(index: FakeIndex, facts: dict[str, Any], **changes: Any) -> None:
         "extra": f"nvidia-cudnn-cu{major}",
         **changes,
     }
-    index.add(f"nvidia-cudnn-cu{major}", cudnn)
+    gpus = {name for part in LIBRARIES for names in said[f"{part}_architectures"].values() for name in names}
+    code = tiny_fatbin(said.get("cudnn_code", sorted(gpus)))
+    index.add(f"nvidia-cudnn-cu{major}", cudnn, binaries={CUDNN_OPS: b"\x7fELF" + code})
     for name, version in (text.split("~=") for text in cuda):
         index.add(name, f"{facts['torch_cuda']}.1" if "nvrtc" in name else f"{version}.1")
     index.add("torchaudio", facts["torchaudio"])
