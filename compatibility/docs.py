@@ -50,8 +50,7 @@ LEFT_OUT = """\
 `inference` from packages lacks two parts of NVIDIA's image:
 
 - The forward-compatibility package. With it, a data-centre GPU runs CUDA 13 on a driver of the 535 or 550
-  series. If you cannot update such a driver, choose `cuda=cu12-py312`, or `environment=training-ngc`: that
-  image has the package.
+  series. If you cannot update such a driver, choose `cuda=cu12-py312`.
 - cuFFT (0.2 GB), with CUDA 13. ONNX Runtime opens it only for its own operators `Rfft` and `Irfft`, which
   then fail with *cuFFT is unavailable*. To add it: `docker compose run --rm app uv add --optional
   nvidia nvidia-cufft`, then `docker compose build`. ONNX's operator `DFT` does not need it.
@@ -59,6 +58,8 @@ LEFT_OUT = """\
 `inference` with `cu12-py310` has cuBLAS 12.4.5 and cuDNN 9.1.0, from NVIDIA's image for CUDA 12.4. They have
 no code for Blackwell (10.0 to 12.0), only PTX for 9.0, which the driver compiles on first use.
 That was read from the wheels of these two versions, and not run on such a GPU.
+The build removes that image's own forward-compatibility library: drivers from 525 on need none, and on a GeForce
+it ends in *forward compatibility was attempted on non supported HW*.
 """
 
 SOURCES_HEAD = """\

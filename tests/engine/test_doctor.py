@@ -205,12 +205,15 @@ def test_an_environment_on_nvidia_s_image_raises_no_alarm_and_a_second_cudnn_doe
     settings = {"ACCELERATOR": "nvidia", "BASE_IMAGE": cuda_image}
 
     healthy = project.run(*BUILD, **settings)
+    image = project.run("docker", "compose", "config", "--images", "app", **settings).stdout.strip()
+    cuda = project.run("docker", "run", "--rm", "--entrypoint", "ls", image, "/usr/local/cuda")
     pyproject = project.path / "pyproject.toml"
     with_cudnn = '"nvidia-cudnn-cu12", "onnxruntime-gpu=='
     pyproject.write_text(pyproject.read_text().replace('"onnxruntime-gpu==', with_cudnn))
     broken = project.run(*BUILD, **settings)
 
     assert healthy.returncode == 0, healthy.stdout + healthy.stderr
+    assert cuda.stdout.split() == ["lib64"], cuda.stderr  # without the forward-compatibility library
     assert broken.returncode != 0
     assert "2 copies of libcudnn.so.9" in broken.stdout + broken.stderr
 

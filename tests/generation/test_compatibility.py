@@ -309,3 +309,26 @@ def test_beside_pytorch_the_extras_of_onnxruntime_bring_the_rest(line):
 
     assert not [text for text in made.nvidia if text.startswith("nvidia-")]
     assert any(text.startswith("onnxruntime-gpu[cuda,cudnn]==") for text in made.nvidia)
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_nvidia_s_forward_compatibility_library_leaves_its_image_and_only_there(bake, line):
+    """The container toolkit would mount it before the driver's own, on a GeForce, too: error 804."""
+    dockerfile = bake(cuda=line).read("docker/Dockerfile")
+
+    by_nvidia = bool(load()["lines"][line]["cudnn_image"]["value"])
+    assert ("rm -rf /usr/local/cuda*/compat" in dockerfile) is by_nvidia
+
+
+def test_the_page_of_hosts_names_the_arm_machines_that_lack_a_framework():
+    [row] = re.findall(r"(?m)^\| Arm with an NVIDIA GPU: .*$", (TEMPLATE / "docs/hosts.md").read_text())
+    line = load()["lines"]["cu13-py312"]
+    names = {"9.0": "GH200", "10.0": "GB200", "12.1": "DGX Spark"}
+    lacking = {
+        f"{name}: no {title}"
+        for gpu, name in names.items()
+        for framework, title in gpus.FRAMEWORKS.items()
+        if gpus.code_for(gpu, line[f"{framework}_architectures"]["value"]["aarch64"]) is None
+    }
+
+    assert set(re.findall(r"\w+: no [\w ]*\w", row)) == lacking

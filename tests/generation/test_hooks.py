@@ -55,7 +55,7 @@ def test_the_next_steps_are_said(tmp_path):
 @pytest.mark.parametrize(
     ("accelerator", "environment", "cost"),
     [
-        ("nvidia", "inference", "1.6 GB, about 4 minutes"),
+        ("nvidia", "inference", "1.7 GB, about 4 minutes"),
         ("nvidia", "training-ngc", "10 GB, about 15 minutes"),
         ("cpu", "inference", "0.3 GB, about 2 minutes"),
     ],

@@ -9,4 +9,6 @@ RUN mkdir -p /stubs && for name in ${LIBRARIES}; do \
 
 FROM ${BASE}
 COPY --from=stubs /stubs /usr/local/cuda/lib64
+# NVIDIA's forward-compatibility library
+RUN mkdir -p /usr/local/cuda/compat && touch /usr/local/cuda/compat/libcuda.so.1
 RUN echo /usr/local/cuda/lib64 > /etc/ld.so.conf.d/000_cuda.conf && ldconfig
