@@ -58,8 +58,8 @@ LEFT_OUT = """\
 `inference` with `cu12-py310` has cuBLAS 12.4.5 and cuDNN 9.1.0, from NVIDIA's image for CUDA 12.4. They have
 no code for Blackwell (10.0 to 12.0), only PTX for 9.0, which the driver compiles on first use.
 That was read from the wheels of these two versions, and not run on such a GPU.
-The build removes that image's own forward-compatibility library: drivers from 525 on need none, and on a GeForce
-it ends in *forward compatibility was attempted on non supported HW*.
+The build removes that image's own forward-compatibility library: drivers from 525 on need none, and on a
+GeForce it ends in *forward compatibility was attempted on non supported HW*.
 """
 
 SOURCES_HEAD = """\
