@@ -236,9 +236,9 @@ def test_every_variant_is_an_answer_s():
     assert found == answers | included
 
 
-@pytest.mark.parametrize("name", ["answers", "compatibility", "extension", "matrix"])
-def test_a_module_of_the_user_s_own_is_not_taken_for_the_template_s(tmp_path, name):
-    (tmp_path / f"{name}.py").write_text("raise SystemExit('a module of the user')\n")
+def test_a_module_of_the_user_s_own_is_not_taken_for_the_template_s(tmp_path):
+    for name in ("answers", "compatibility", "extension", "matrix"):
+        (tmp_path / f"{name}.py").write_text(f"raise SystemExit('{name} of the user')\n")
 
     done = run_cookiecutter(tmp_path, PYTHONPATH=str(tmp_path))
 
