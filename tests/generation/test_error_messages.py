@@ -22,7 +22,7 @@ NO_MESSAGES = (
     "not a 64-bit little-endian ELF file",
 )
 # What the tools print that are not ours: these rows cannot be found in our files.
-OTHERS = ("Docker and Compose",)
+OTHERS = ("Docker and Compose", "CUDA and the driver")
 FEWEST = 8  # letters that tell one message from another
 
 

@@ -8,9 +8,10 @@ import re
 
 from .facts import WITHOUT_GPU, Facts
 from .findings import Finding, Findings, ok, problem, skipped
-from .gpu import gpu_devices, query_gpus
+from .gpu import TOOLKIT, gpu_devices, gpu_setting, newer_driver, on_wsl, query_gpus
 from .installed import package
 from .processes import AGAIN, NO_ANSWER, error_summary, python
+from .shared_objects import DRIVER_LIBRARY
 
 # x[1,1,4,4] -> Conv with 0..8 as 3x3 kernel (cuDNN) -> MatMul with [[1,2],[3,4]] (cuBLAS) -> y.
 # Whole numbers are exact on every GPU. Made with onnx.helper; opset 13, IR version 8.
@@ -42,22 +43,7 @@ y = y @ torch.tensor([[1.0, 2.0], [3.0, 4.0]], device=device)
 print(json.dumps(y.flatten().tolist()))
 """
 
-# What an error says, in CUDA's words, and what to type.
-CAUSES = (
-    (
-        "out of memory|busy or unavailable",
-        "another program uses this GPU: nvidia-smi; take another one: GPU_IDS in .env",
-    ),
-    (
-        "(?:Error|failure) 802|system not yet initialized",
-        "on the host: sudo systemctl start nvidia-fabricmanager",
-    ),
-    (
-        "(?:Error|failure) 803|unsupported display driver",
-        "reboot the host: its driver was updated",
-    ),
-    (NO_ANSWER, AGAIN),
-)
+REINSTALL = "fix the other problems first, then: docker compose build --no-cache"
 
 
 def check_onnxruntime(facts: Facts) -> Findings:
@@ -94,19 +80,67 @@ def compute(facts: Facts, framework: str, script: str, device: str, *more: str) 
         return problem(
             f"{framework} computes {got} on {device}; {RESULT} is right",
             "all results of this GPU may be wrong",
-            f"another GPU: GPU_IDS in .env; on the host: install a newer driver; {WITHOUT_GPU}",
+            f"another GPU: {gpu_setting()}; {newer_driver(facts)}; {WITHOUT_GPU}",
         )
     return ok(f"convolution and matrix product on {device} are right")
 
 
+def causes(facts: Facts) -> list[tuple[str, str]]:
+    """Return what an error on a GPU may say, in CUDA's words, and what to type for each."""
+    cuda = ".".join(os.environ.get("CUDA_VERSION", str(facts.cuda)).split(".")[:2])
+    known = [
+        (rf"({DRIVER_LIBRARY.pattern})\S* cannot open shared object", TOOLKIT),
+        ("cannot open shared object|undefined symbol|No module named|SUBLIBRARY", REINSTALL),
+        (
+            "out of memory|busy or unavailable|STATUS_(ALLOC_FAILED|NOT_INITIALIZED)",
+            f"another program uses this GPU: nvidia-smi; take another one: {gpu_setting()}",
+        ),
+        (
+            "(Error|failure) 802|system not yet initialized",
+            "on the host: sudo systemctl start nvidia-fabricmanager",
+        ),
+        (
+            "(Error|failure) 803|unsupported display driver",
+            "reboot the host: its driver was updated",
+        ),
+        (
+            "(Error|failure) 804|forward compatibility was attempted",
+            f"{newer_driver(facts)}, until nvidia-smi shows CUDA {cuda} or newer",
+        ),
+        (NO_ANSWER, AGAIN),
+    ]
+    on_linux = [
+        (
+            "(Error|failure) 999|unknown error",
+            "on the host: sudo nvidia-modprobe -u -c 0; after suspend: sudo rmmod nvidia_uvm && "
+            "sudo modprobe nvidia_uvm; then start a new container",
+        ),
+        (
+            "uncorrectable ECC|Xid|is lost|fallen off the bus",
+            "on the host: sudo dmesg | grep NVRM; then reboot it",
+        ),
+    ]
+    return known if on_wsl() else known + on_linux  # WSL 2 has no kernel module of NVIDIA
+
+
 def remedy(error: str, facts: Facts) -> str:
-    """Return what to type after an error of CUDA."""
-    for cause, way in CAUSES if facts.on_gpu else ():
+    """Return what to type after an error of a framework."""
+    if not facts.on_gpu:
+        return REINSTALL
+    for cause, way in causes(facts):
         if re.search(cause, error):
             return way
-    if facts.on_gpu and (chosen := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if on_wsl():
+        way = "fix the other problems first; if there is none, in Windows: wsl --shutdown"
+        number = f"CUDA_VISIBLE_DEVICES={chosen} must be a GPU of nvidia-smi -L; "
+        return way if chosen is None else number + way
+    if chosen is not None:
         return (
             f"remove CUDA_VISIBLE_DEVICES={chosen}: a container numbers its own GPUs from 0; to "
             "choose one: GPU_IDS in .env"
         )
-    return "fix the other problems first, then: docker compose build --no-cache"
+    return (
+        "fix the other problems first; if there is none, on the host: sudo dmesg | grep NVRM; "
+        "then reboot it"
+    )

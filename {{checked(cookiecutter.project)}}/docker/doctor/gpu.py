@@ -24,7 +24,6 @@ TOOLKIT = (
     "&& sudo systemctl restart docker"
 )
 PODMAN = "with Podman, remove ACCELERATOR from .env, then: sh docker/write-env.sh"
-NEWER_DRIVER = "on the host: install a newer NVIDIA driver"
 
 
 def check_gpu(facts: Facts) -> Findings:
@@ -116,7 +115,7 @@ def check_driver(facts: Facts) -> Findings:
         yield problem(
             f"the driver {version} is too old: {need} or newer is needed",
             f"CUDA {facts.cuda} does not work with it",
-            "; ".join([NEWER_DRIVER, WITHOUT_GPU, *facts.other_project(below=facts.cuda)]),
+            "; ".join([newer_driver(facts), WITHOUT_GPU, *facts.other_project(below=facts.cuda)]),
         )
     elif gpu_devices():
         yield problem(
@@ -149,7 +148,7 @@ def check_kernels(facts: Facts) -> Findings:
                 f"only for {', '.join(architectures)} on {platform.machine()}",
                 'it stops with "no kernel image is available for execution on the device"',
                 "; ".join(
-                    ["take another GPU: GPU_IDS in .env", WITHOUT_GPU, *facts.other_project()]
+                    [f"take another GPU: {gpu_setting()}", WITHOUT_GPU, *facts.other_project()]
                 ),
             )
         else:
@@ -169,6 +168,24 @@ def torch_architectures() -> list[str]:
 def gpu_devices() -> list[Path]:
     """Return the device file of each GPU; on WSL 2, one file for all."""
     return [*sorted(DEVICES.glob("nvidia[0-9]*")), *DEVICES.glob("dxg")]
+
+
+def on_wsl() -> bool:
+    """Return whether this is WSL 2, where a container has every GPU."""
+    return (DEVICES / "dxg").exists()
+
+
+def gpu_setting() -> str:
+    """Return the setting that chooses a GPU."""
+    if on_wsl():
+        return "CUDA_VISIBLE_DEVICES below environment in compose.project.yaml"
+    return "GPU_IDS in .env"
+
+
+def newer_driver(facts: Facts) -> str:
+    """Return the advice to update the driver; CUDA 12 also runs on GPUs that 580 is the last for."""
+    limit = " (V100, P100 and GTX 10: at most 580)" if facts.cuda < 13 else ""
+    return f"on the host: install a newer NVIDIA driver{limit}"
 
 
 def query_gpus() -> list[list[str]]:
