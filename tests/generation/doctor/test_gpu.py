@@ -67,6 +67,14 @@ def test_an_old_driver_is_named(machine, driver):
     assert f"the driver {driver} is too old: 580.65.06 or newer" in machine.problems("driver")
 
 
+@pytest.mark.parametrize(("line", "cuda", "limit"), [("cu13-py312", 13, False), ("cu12-py312", 12, True)])
+def test_the_last_driver_for_old_gpus_is_named_where_they_work(machine, line, cuda, limit):
+    machine.facts |= {"line": line, "cuda": cuda}
+    machine.gpu("470.0.0")
+
+    assert ("(V100, P100 and GTX 10: at most 580)" in machine.problems("driver")) == limit
+
+
 def test_an_old_driver_is_named_without_nvidia_smi(machine):
     (machine.root / "version").write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue\n")
 
@@ -136,7 +144,8 @@ def test_a_warning_of_nvidia_smi_is_no_gpu(machine):
     ("line", "advice"),
     [
         ("Failed to initialize NVML: Driver/library version mismatch", "reboot the host"),
-        ("No devices were found", "on the host: nvidia-smi"),
+        ("No devices were found", "RTX 50, B200 and GB200 need the open kernel modules"),
+        ("NVIDIA-SMI has failed", "on the host: nvidia-smi"),
     ],
 )
 def test_an_nvidia_smi_that_fails_is_named_with_its_first_line(machine, line, advice):
@@ -176,7 +185,12 @@ def test_one_gpu_of_several_is_enough(machine, monkeypatch, number):
 
 
 @pytest.mark.parametrize(
-    ("number", "advice"), [(errno.EPERM, "systemctl daemon-reload"), (errno.EACCES, "write group_add: [")]
+    ("number", "advice"),
+    [
+        (errno.EPERM, "systemctl daemon-reload"),
+        (errno.EPERM, "if a new container has it, too, on the host: no-cgroups = false in /etc/nvidia-c"),
+        (errno.EACCES, "write group_add: ["),
+    ],
 )
 def test_gpus_that_cannot_be_opened_are_named(machine, monkeypatch, number, advice):
     machine.gpu()
@@ -260,6 +274,7 @@ def test_a_gpu_without_kernels_is_named(machine):
     problems = machine.problems("kernels")
 
     assert "onnxruntime has no kernels for NVIDIA GB10 (12.1)" in problems
+    assert "take another GPU: GPU_IDS in .env" in problems
     assert "torch" not in problems  # has PTX
 
 

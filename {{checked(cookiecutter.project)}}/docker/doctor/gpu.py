@@ -23,6 +23,11 @@ TOOLKIT = (
     "on the host: nvidia-smi; if that works: sudo nvidia-ctk runtime configure --runtime=docker "
     "&& sudo systemctl restart docker"
 )
+NVIDIA_SMI_ERRORS = {
+    "mismatch": "reboot the host: its driver was updated",
+    "No devices": "on the host: sudo dmesg | grep NVRM; RTX 50, B200 and GB200 need the open kernel "
+    "modules (Ubuntu: nvidia-driver-580-open)",
+}
 PODMAN = "with Podman, remove ACCELERATOR from .env, then: sh docker/write-env.sh"
 
 
@@ -36,11 +41,13 @@ def check_gpu(facts: Facts) -> Findings:
         if all(errors.values()) and errno.EPERM in errors.values():
             yield problem(
                 f"{refused} cannot be opened: operation not permitted",
-                "`systemctl daemon-reload` on the host took the GPU away from this container; "
-                "CUDA fails",
-                "start the container again (docker compose restart, Rebuild Container); to prevent "
-                'it, on the host: "exec-opts": ["native.cgroupdriver=cgroupfs"] in '
-                "/etc/docker/daemon.json && sudo systemctl restart docker",
+                "CUDA fails; `systemctl daemon-reload` on the host takes the GPU away from running "
+                "containers, and no-cgroups = true from every one",
+                "start the container again (docker compose restart, Rebuild Container); if a new "
+                "container has it, too, on the host: no-cgroups = false in /etc/nvidia-container-"
+                'runtime/config.toml; else, to prevent it: "exec-opts": '
+                '["native.cgroupdriver=cgroupfs"] in /etc/docker/daemon.json && '
+                "sudo systemctl restart docker",
             )
         elif all(errors.values()):
             yield problem(
@@ -53,7 +60,7 @@ def check_gpu(facts: Facts) -> Findings:
             yield problem(
                 f"nvidia-smi fails: {error}",
                 "CUDA fails, too",
-                "reboot the host: its driver was updated" if "mismatch" in error else TOOLKIT,
+                next((way for words, way in NVIDIA_SMI_ERRORS.items() if words in error), TOOLKIT),
             )
         else:
             usable = ", ".join(str(device) for device in devices if not errors[device])
