@@ -71,6 +71,8 @@ class Machine:
 
 NOT_ALLOWED = Machine(script="#!/bin/sh\necho 'permission denied while trying to connect' >&2\nexit 1\n")
 DESKTOP = {**DOCKER_28, **RUNTIME, "OperatingSystem": "Docker Desktop"}
+ON_WSL = {**DESKTOP, "KernelVersion": "6.6.87.2-microsoft-standard-WSL2"}
+ON_LINUX = {**DESKTOP, "KernelVersion": "6.10.14-linuxkit"}
 # What Podman 5.4 says of itself, and what it tells a docker command that uses its socket.
 PODMAN_INFO = '{"host":{"arch":"amd64","buildahVersion":"1.39.3"},"version":{"Version":"5.4.2"}}'
 PODMAN_5 = {
@@ -142,8 +144,16 @@ def detect(projects: Mapping[str, BakedProject], tmp_path: Path) -> Callable[...
         pytest.param(Machine(DOCKER_26), "cpu", id="a laptop with Docker 26"),
         pytest.param(Machine(DOCKER_23), "cpu", id="a laptop with Docker 23"),
         pytest.param(GPU_MACHINE, "nvidia", id="a GPU machine"),
-        pytest.param(Machine(DESKTOP), "cpu", id="Docker Desktop, whose engine always names nvidia"),
-        pytest.param(Machine(DESKTOP, gpu=True), "nvidia", id="Docker Desktop with a GPU"),
+        pytest.param(Machine(ON_LINUX), "cpu", id="Docker Desktop, whose engine always names nvidia"),
+        pytest.param(Machine(ON_WSL), "cpu", id="Docker Desktop on WSL2 without a GPU"),
+        pytest.param(Machine(ON_WSL, gpu=True), "nvidia", id="Docker Desktop on WSL2 with a GPU"),
+        pytest.param(Machine(ON_LINUX, gpu=True), "cpu", id="Docker Desktop on Linux"),
+        pytest.param(
+            Machine(ON_LINUX, gpu=True, hook=True), "cpu", id="Docker Desktop on Linux, and the hook"
+        ),
+        pytest.param(
+            Machine({**ON_LINUX, **DEVICES}, gpu=True), "cpu", id="Docker Desktop on Linux, and CDI"
+        ),
         pytest.param(
             Machine({**DOCKER_26, **RUNTIME}, gpu=True), "nvidia", id="a GPU machine with Docker 26"
         ),
@@ -291,6 +301,17 @@ def test_a_gpu_that_the_engine_cannot_use_is_spoken_of(detect):
     assert "Install the NVIDIA Container Toolkit" in done.lines[0]
 
 
+def test_docker_desktop_on_linux_is_told_of_docker_engine(detect):
+    """Its engine runs in a virtual machine, so the container toolkit of the host does not help."""
+    done = detect(Machine(ON_LINUX, gpu=True, hook=True))
+
+    assert done.lines == [
+        "write-env: Docker Desktop on Linux has no GPU. For Docker Engine: docker context use default, "
+        "remove ACCELERATOR from .env, then: sh docker/write-env.sh",
+        "write-env: wrote ACCELERATOR=cpu to .env",
+    ]
+
+
 def test_a_driver_that_finds_no_gpu_is_spoken_of(detect):
     """It may wait for a reboot; the choice stays in .env."""
     done = detect(Machine({**DOCKER_28, **RUNTIME}, gpu=False))
@@ -298,6 +319,7 @@ def test_a_driver_that_finds_no_gpu_is_spoken_of(detect):
     assert done.lines[0].startswith(
         "write-env: nvidia-smi finds no GPU here. Once it does, remove ACCELERATOR"
     )
+    assert "RTX 50 and B200 need the open kernel modules" in done.lines[0]
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can start a script as somebody else")
@@ -316,8 +338,9 @@ def test_a_file_of_root_s_is_named_with_the_command_that_helps(projects):
     )
 
 
-def test_a_laptop_is_told_nothing_of_gpus(detect):
-    done = detect(LAPTOP)
+@pytest.mark.parametrize("machine", [LAPTOP, Machine(ON_LINUX)], ids=["Docker Engine", "Docker Desktop"])
+def test_a_laptop_is_told_nothing_of_gpus(detect, machine):
+    done = detect(machine)
 
     assert len(done.lines) == 1
 

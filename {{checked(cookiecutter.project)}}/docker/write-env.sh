@@ -165,11 +165,13 @@ else
 fi
 
 host_has_gpu() { command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L >/dev/null 2>&1; }
+is_desktop() { case $engine in *'"OperatingSystem":"Docker Desktop"'*) ;; *) return 1 ;; esac; }
 host_has_no_gpu() {  # Docker Desktop has the toolkit on every machine, with or without a GPU
-    case $engine in
-        *'"OperatingSystem":"Docker Desktop"'*) ! host_has_gpu ;;
-        *) command -v nvidia-smi >/dev/null 2>&1 && ! host_has_gpu ;;
-    esac
+    is_desktop || command -v nvidia-smi >/dev/null 2>&1 || return 1
+    ! host_has_gpu
+}
+engine_is_a_vm() {  # Docker Desktop's virtual machine has the GPU on WSL2 alone
+    is_desktop && ! printf '%s' "$engine" | grep -Eqi '"KernelVersion":"[^"]*(microsoft|wsl)'
 }
 
 # An engine passes GPUs by the nvidia runtime, by NVIDIA's hook on its PATH, or by CDI (Podman).
@@ -192,13 +194,16 @@ engine_has_cdi() {
 accelerator=cpu
 if host_has_no_gpu; then
     # a driver that waits for a reboot, for example
-    ! command -v nvidia-smi >/dev/null 2>&1 || say 'nvidia-smi finds no GPU here. Once it does, remove ACCELERATOR from .env and run: sh docker/write-env.sh'
+    ! command -v nvidia-smi >/dev/null 2>&1 || say 'nvidia-smi finds no GPU here. Once it does, remove ACCELERATOR from .env and run: sh docker/write-env.sh. RTX 50 and B200 need the open kernel modules'
+elif engine_is_a_vm; then :
 elif engine_has_nvidia; then accelerator=nvidia
 elif engine_has_cdi; then accelerator=cdi
 fi
 
 if [ "$accelerator$podman" = cpuyes ] && host_has_gpu; then
     say 'this machine has an NVIDIA GPU, but Podman has no CDI file of it. Type: sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml. Then remove ACCELERATOR from .env and run: sh docker/write-env.sh'
+elif [ "$accelerator" = cpu ] && host_has_gpu && engine_is_a_vm; then
+    say 'Docker Desktop on Linux has no GPU. For Docker Engine: docker context use default, remove ACCELERATOR from .env, then: sh docker/write-env.sh'
 elif [ "$accelerator" = cpu ] && host_has_gpu; then
     say 'this machine has an NVIDIA GPU, but its engine cannot use it. Install the NVIDIA Container Toolkit, remove ACCELERATOR from .env, then run: sh docker/write-env.sh'
 fi
