@@ -28,6 +28,36 @@ def test_a_copy_of_the_folder_gets_a_number_of_its_own(bake, tmp_path):
     assert number(copy) != number(project)
 
 
+@pytest.mark.parametrize("accelerator", ["nvidia", "cdi", "cpu"])
+@pytest.mark.parametrize("zone", ["", "TZ=Asia/Tokyo\n"])
+def test_a_copy_is_told_what_is_kept_from_the_other_machine(bake, tmp_path, accelerator, zone):
+    project = bake()
+    (project.path / ".env").write_text(f"CHECKOUT=-1\nBUILD_CACHE=x\n{zone}ACCELERATOR={accelerator}\n")
+    (tmp_path / "readlink").write_text("#!/bin/sh\necho /usr/share/zoneinfo/Asia/Tokyo\n")
+    (tmp_path / "readlink").chmod(0o755)
+    path = f"{tmp_path}:/usr/bin:/bin"
+
+    done, again = (project.run("env", "--unset=TZ", "sh", "docker/write-env.sh", PATH=path) for _ in range(2))
+
+    kept = f"ACCELERATOR={accelerator}" + (" and TZ=Asia/Tokyo" if zone else "")
+    assert done.stderr == (
+        f"write-env: .env is from another folder or user and keeps {kept}. "
+        "If that is wrong here, remove it, then: sh docker/write-env.sh\n"
+    )
+    assert again.stderr == ""
+
+
+@pytest.mark.parametrize("env", [None, "CHECKOUT=mine\nACCELERATOR=cpu\n", "ACCELERATOR=cpu\n"])
+def test_where_no_other_folder_wrote_the_file_nothing_is_told_of_a_copy(bake, env):
+    """A clone has no .env; a name of one's own is no other folder's."""
+    project = bake()
+    (project.path / ".env").unlink()
+    if env:
+        (project.path / ".env").write_text(env)
+
+    assert "another folder" not in project.run("sh", "docker/write-env.sh").stderr
+
+
 def test_another_user_of_the_same_folder_gets_another_number(bake, tmp_path):
     project = bake()
     mine = number(project)

@@ -40,11 +40,17 @@ add() {  # appends a line; .env may hold passwords, so only you can read a new o
 }
 
 # A suffix for image and container names: two checkouts, or two users, must not share them. The shell wins over .env.
+kept=''  # in a copy: the settings of the other machine, if it was one
 if [ -z "${CHECKOUT+set}" ]; then
     checkout=-$(printf '%s %s' "$(id -u)" "$PWD" | cksum | cut -d ' ' -f 1)
     case $(setting CHECKOUT) in
         "$checkout" | *[!0-9-]*) ;;  # a name of yours stays
-        *) add "CHECKOUT=$checkout" ;;
+        '') add "CHECKOUT=$checkout" ;;
+        *)
+            zone=$(setting TZ)
+            kept="ACCELERATOR=$(setting ACCELERATOR)${zone:+ and TZ=$zone}"
+            add "CHECKOUT=$checkout"
+            ;;
     esac
 fi
 
@@ -115,6 +121,11 @@ name_gpus() {  # for ACCELERATOR=cdi: writes one setting for each GPU of GPU_IDS
 
 # A choice in .env is kept; without the line, the engine is asked again.
 chosen=$(setting ACCELERATOR)
+case $chosen in
+    nvidia | cdi | cpu)
+        [ ! "$kept" ] || say ".env is from another folder or user and keeps $kept. If that is wrong here, remove it, then: sh docker/write-env.sh"
+        ;;
+esac
 case $chosen in
     nvidia | cpu) exit 0 ;;
     cdi) name_gpus; exit 0 ;;
