@@ -144,7 +144,10 @@ def test_a_warning_of_nvidia_smi_is_no_gpu(machine):
     ("line", "advice"),
     [
         ("Failed to initialize NVML: Driver/library version mismatch", "reboot the host"),
-        ("No devices were found", "RTX 50, B200 and GB200 need the open kernel modules"),
+        (
+            "No devices were found",
+            "need the open kernel modules (Ubuntu: nvidia-driver-580-open), V100, P100 and GTX 10",
+        ),
         ("NVIDIA-SMI has failed", "on the host: nvidia-smi"),
     ],
 )

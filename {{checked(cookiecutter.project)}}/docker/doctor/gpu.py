@@ -26,7 +26,7 @@ TOOLKIT = (
 NVIDIA_SMI_ERRORS = {
     "mismatch": "reboot the host: its driver was updated",
     "No devices": "on the host: sudo dmesg | grep NVRM; RTX 50, B200 and GB200 need the open kernel "
-    "modules (Ubuntu: nvidia-driver-580-open)",
+    "modules (Ubuntu: nvidia-driver-580-open), V100, P100 and GTX 10 NVIDIA's own",
 }
 PODMAN = "with Podman, remove ACCELERATOR from .env, then: sh docker/write-env.sh"
 
