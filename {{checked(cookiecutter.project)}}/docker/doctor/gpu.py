@@ -25,8 +25,8 @@ TOOLKIT = (
 )
 NVIDIA_SMI_ERRORS = {
     "mismatch": "reboot the host: its driver was updated",
-    "No devices": "on the host: sudo dmesg | grep NVRM; RTX 50, B200 and GB200 need the open kernel "
-    "modules (Ubuntu: nvidia-driver-580-open), V100, P100 and GTX 10 NVIDIA's own",
+    "No devices": "on the host: sudo dmesg | grep NVRM; RTX 50, B200 and GB200 need the open "
+    "kernel modules (Ubuntu: nvidia-driver-580-open), V100, P100 and GTX 10 NVIDIA's own",
 }
 PODMAN = "with Podman, remove ACCELERATOR from .env, then: sh docker/write-env.sh"
 
@@ -190,7 +190,7 @@ def gpu_setting() -> str:
 
 
 def newer_driver(facts: Facts) -> str:
-    """Return the advice to update the driver; CUDA 12 also runs on GPUs that 580 is the last for."""
+    """Return the advice to update the driver; 580 is the last for the oldest GPUs of CUDA 12."""
     limit = " (V100, P100 and GTX 10: at most 580)" if facts.cuda < 13 else ""
     return f"on the host: install a newer NVIDIA driver{limit}"
 
