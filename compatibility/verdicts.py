@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -78,7 +78,7 @@ def judge(resolved: list[tuple[Distribution, Contents]], before: set[str], place
     found.reasons += other_cuda(resolved, place)
     found.reasons += same_files(resolved)
     if place.accelerator == "cpu":
-        found.reasons += cuda_without_gpu(new)
+        found.reasons += cuda_without_gpu(item for item, _ in new)
     for item, contents in new:
         sources(item, contents, place, found)
         found.reasons += other_torch(item, contents, place)
@@ -91,6 +91,8 @@ def other_cuda(resolved: list[tuple[Distribution, Contents]], place: Place) -> I
     """Yield the packages that were built for another CUDA than the line's."""
     wrong: dict[str, list[str]] = {}
     for item, contents in resolved:
+        if unused(item, place):
+            continue
         found = {match[1] for match in [CUDA_NAME.search(item.name)] if match}
         found |= {match[1] for path in contents.libraries if (match := CUDA_PATH.match(path))}
         for major in sorted(found - {str(place.cuda)}):
@@ -112,13 +114,14 @@ def same_files(resolved: list[tuple[Distribution, Contents]]) -> Iterator[str]:
         yield f"{one} and {other} both install `{path}`"
 
 
-def cuda_without_gpu(new: list[tuple[Distribution, Contents]]) -> Iterator[str]:
-    """Yield the CUDA packages in a resolution for the CPU."""
-    names = [
-        item.name
-        for item, contents in new
-        if (item.name.startswith("nvidia-") and contents.libraries) or CUDA_NAME.search(item.name)
-    ]
+def unused(item: Distribution, place: Place) -> bool:
+    """Return whether a package is one of NVIDIA's on the CPU: the doctor only remarks on its libraries."""
+    return place.accelerator == "cpu" and item.name.startswith("nvidia-")
+
+
+def cuda_without_gpu(new: Iterable[Distribution]) -> Iterator[str]:
+    """Yield the packages in a resolution for the CPU that are builds for CUDA."""
+    names = [item.name for item in new if CUDA_NAME.search(item.name) and not item.name.startswith("nvidia-")]
     if names:
         yield f"brings packages of CUDA: {listed(names)}"
 

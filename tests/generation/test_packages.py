@@ -151,11 +151,19 @@ def test_the_same_file_in_two_packages_harms_nobody():
     )
 
 
-def test_packages_of_cuda_are_refused_without_a_gpu():
-    brings = wheel("nvidia-new", libraries=["nvidia/new/lib/libnew.so.1"])
+@pytest.mark.parametrize("cuda", [12, 13])
+@pytest.mark.parametrize("name", ["nvidia-nccl-cu13", "nvidia-cublas"])
+def test_nvidias_libraries_are_no_reason_without_a_gpu(name, cuda):
+    brings = wheel(name, libraries=["nvidia/cu13/lib/libnew.so.1"])
 
-    assert look(brings, at=place("cpu")).reasons == ["brings packages of CUDA: nvidia-new"]
-    assert look(brings).reasons == []
+    assert look(brings, at=place("cpu", cuda=cuda)).reasons == []
+    assert bool(look(brings, at=place(cuda=cuda)).reasons) == (cuda == 12)
+
+
+@pytest.mark.parametrize("name", ["cupy-cuda13x", "jax-cuda13-plugin"])
+def test_a_build_for_cuda_is_refused_without_a_gpu(name):
+    assert look(wheel(name), at=place("cpu")).reasons == [f"brings packages of CUDA: {name}"]
+    assert look(wheel(name)).reasons == []
 
 
 def test_packages_that_the_project_has_anyway_are_no_reason():
