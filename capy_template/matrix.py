@@ -171,12 +171,13 @@ def chosen(answers: Mapping[str, str]) -> Stack:
     Raises FailedHookException, which cookiecutter prints as one line, for an unavailable pair or an
     unknown name, as a replay file may have.
     """
+    for question, known in (("environment", load()["environments"]), ("cuda", load()["lines"])):
+        if (answer := answers.get(question)) not in known:
+            raise FailedHookException(
+                f"{answer!r} is not an answer to `environment` or `cuda` of this template"
+            )
     try:
         return stack(answers["environment"], answers["cuda"])
-    except KeyError as error:
-        raise FailedHookException(
-            f"{error} is not an answer to `environment` or `cuda` of this template"
-        ) from None
     except Unavailable as error:
         raise FailedHookException(f"{error}. Nothing was written") from None
 

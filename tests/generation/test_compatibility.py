@@ -98,6 +98,13 @@ def test_the_schema_refuses(complaints, fault):
     assert complaints[fault] != ""
 
 
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_an_environment_has_a_download_for_each_of_its_lines_and_the_cpu(name):
+    lines = {line for environment, line in SERVED if environment == name}
+
+    assert set(ENVIRONMENTS[name]["download_gb"]) == {*lines, "cpu"}, f"matrix.yaml: {name}: download_gb"
+
+
 def facts_of(line: str) -> dict[str, dict]:
     """Return the facts of a line by their names."""
     return {name: fact for name, fact in LINES[line].items() if isinstance(fact, dict)}
@@ -247,6 +254,16 @@ def test_a_name_of_no_line_is_refused_in_one_line():
     """Cookiecutter checks an answer; a replay file that somebody wrote it does not."""
     with pytest.raises(FailedHookException, match="'cu99' is not an answer to `environment` or `cuda`"):
         chosen({"environment": "full", "cuda": "cu99"})
+
+
+def test_a_line_without_a_download_accuses_no_answer(monkeypatch):
+    """The fault is in the matrix: whoever changes that gets the key that is missing."""
+    matrix = copy.deepcopy(load())
+    del matrix["environments"]["full"]["download_gb"]["cu13-py312"]
+    monkeypatch.setattr("capy_template.matrix.load", lambda: matrix)
+
+    with pytest.raises(KeyError, match="cu13-py312"):
+        chosen({"environment": "full", "cuda": "cu13-py312"})
 
 
 @pytest.mark.parametrize(("environment", "line"), SERVED, ids=str)

@@ -20,7 +20,7 @@ from tools.prose.links import anchors
 DOCS = sorted((TEMPLATE / "docs").glob("*.md"))
 FRONT = [TEMPLATE / "README.md", TEMPLATE / "README.ja.md"]
 PAGES = [*FRONT, TEMPLATE / "SECURITY.md", TEMPLATE / "CONTRIBUTING.md", *DOCS]
-LONGEST = 90  # lines of a README
+LONGEST = 60  # lines of a README, without rows of tables
 QUESTIONS = json.loads((TEMPLATE / "cookiecutter.json").read_text())
 ASKED = [name for name in QUESTIONS if not name.startswith("_")]
 COOKIECUTTER = "uvx cookiecutter gh:org/capy-template"
@@ -114,7 +114,8 @@ def test_a_test_that_the_list_names_exists(test):
 
 @pytest.mark.parametrize("page", FRONT, ids=lambda page: page.name)
 def test_a_readme_is_one_page(page):
-    assert len(page.read_text().splitlines()) <= LONGEST
+    """A row of a table is read by whoever looks for it: a new question or environment adds one."""
+    assert len([line for line in page.read_text().splitlines() if not line.startswith("|")]) <= LONGEST
 
 
 @pytest.mark.parametrize("front", FRONT, ids=lambda page: page.name)
