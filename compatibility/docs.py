@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -220,7 +222,23 @@ def used(lines: dict[str, Any], source: str) -> list[str]:
     return [", ".join(names), min(dates, default="")]
 
 
-if __name__ == "__main__":
-    PAGE.parent.mkdir(exist_ok=True)
-    PAGE.write_text(page(load()), encoding="utf-8")
+def main(words: list[str] | None = None) -> int:
+    """Write the page and return 0; if the matrix lacks something, print one line and return 1."""
+    argparse.ArgumentParser(
+        prog="python -m compatibility.docs", description=__doc__.splitlines()[0]
+    ).parse_args(words)
+    try:
+        text = page(load())
+    except KeyError as error:
+        print(
+            f"docs: compatibility/matrix.yaml lacks {error}: a fact of a line, or a line in `download_gb`",
+            file=sys.stderr,
+        )
+        return 1
+    PAGE.write_text(text, encoding="utf-8")
     print(f"docs/{PAGE.name} is written")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,5 +1,7 @@
 """Which files a project has: the list to change when the template gains or loses one."""
 
+from capy_template.matrix import load
+
 ALWAYS = """
 .cache/.gitkeep
 .devcontainer/compose.yaml
@@ -88,48 +90,42 @@ src/PACKAGE/stopping.py
 tests/test_cluster.py
 """
 
-# The scripts for a cluster, by what the environment is for.
+# By `example` in compatibility/matrix.yaml, so that a new environment needs no row: the scripts for a
+# cluster, and the files of the example.
 RAY_SCRIPTS = {
-    "inference": ["predict.py"],
-    "training": ["train.py"],
-    "training-ngc": ["train.py"],
-    "full": ["predict.py", "train.py"],
+    "edges": ["predict.py"],
+    "digits": ["train.py"],
+    "export": ["predict.py", "train.py"],
 }
 
-ONLY_WITH = {
-    ("environment", "inference"): """
+DIGITS = """
+src/PACKAGE/digits.py
+src/PACKAGE/files.py
+src/PACKAGE/stopping.py
+src/PACKAGE/training.py
+tests/test_digits.py
+tests/test_training.py
+"""
+
+EXAMPLES = {
+    "edges": """
 example.png
 models/edges.onnx
 src/PACKAGE/edges.py
 tests/test_edges.py
 """,
-    ("environment", "training"): """
-src/PACKAGE/digits.py
-src/PACKAGE/files.py
-src/PACKAGE/stopping.py
-src/PACKAGE/training.py
-tests/test_digits.py
-tests/test_training.py
-""",
-    ("environment", "training-ngc"): """
-src/PACKAGE/digits.py
-src/PACKAGE/files.py
-src/PACKAGE/stopping.py
-src/PACKAGE/training.py
-tests/test_digits.py
-tests/test_training.py
-""",
-    ("environment", "full"): """
-src/PACKAGE/digits.py
-src/PACKAGE/files.py
-src/PACKAGE/stopping.py
-src/PACKAGE/training.py
+    "digits": DIGITS,
+    "export": DIGITS
+    + """
 src/PACKAGE/exported.py
 src/PACKAGE/runtime.py
-tests/test_digits.py
-tests/test_training.py
 tests/test_exported.py
 """,
+}
+EXAMPLE_OF = {name: use["example"] for name, use in load()["environments"].items()}
+
+ONLY_WITH = {
+    **{("environment", name): EXAMPLES[example] for name, example in EXAMPLE_OF.items()},
     ("private_index", "https://pypi.example.com:8080/simple"): """
 docker/with-index/__main__.py
 docker/with-index/asking.py
@@ -166,5 +162,5 @@ kubernetes/overlays/rayjob/rayjob.yaml
 def expected_files(package: str, answers: dict[str, str | bool]) -> set[str]:
     """Return the files of a project with these answers."""
     wanted = [ALWAYS, *(names for answer, names in ONLY_WITH.items() if answer in answers.items())]
-    scripts = [] if answers["scale_out"] == "none" else RAY_SCRIPTS[answers["environment"]]
+    scripts = [] if answers["scale_out"] == "none" else RAY_SCRIPTS[EXAMPLE_OF[answers["environment"]]]
     return set("".join(wanted).replace("PACKAGE", package).split()) | set(scripts)

@@ -17,7 +17,7 @@ from cookiecutter.exceptions import FailedHookException
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from capy_template.matrix import FRAMEWORKS, MATRIX, OPENCVS, chosen, load, stack, unavailable
+from capy_template.matrix import FRAMEWORKS, MATRIX, OPENCVS, chosen, cuda_of, load, stack, unavailable
 from compatibility import docs, facts, gpus
 from compatibility.index import GLIBC_MINOR
 from compatibility.system import RELEASES
@@ -240,14 +240,18 @@ def test_a_framework_without_code_for_a_gpu_is_not_promised_for_it():
 
 def test_the_page_promises_an_arm_machine_what_its_packages_have_code_for():
     """GH200 has no line of CUDA 12, a DGX Spark both frameworks, a T4G and Jetson Orin nothing."""
+
+    def on_cuda_13(what: str) -> list[str]:
+        return [what if cuda_of(load(), line) >= 13 else "none" for line in LINES]
+
     page = docs.PAGE.read_text().partition("### Arm")[2]
     cells = {
         row.split(" | ")[1]: row.strip("| ").split(" | ")[2:] for row in page.splitlines() if "| " in row
     }
 
-    assert cells["GH200"] == cells["GB10 (DGX Spark)"] == ["both", "none", "none"]
-    assert cells["A100 in an Arm server"] == cells["GB200"] == ["PyTorch", "none", "none"]
-    assert cells["T4G"] == cells["Jetson Orin"] == ["none"] * 3
+    assert cells["GH200"] == cells["GB10 (DGX Spark)"] == on_cuda_13("both")
+    assert cells["A100 in an Arm server"] == cells["GB200"] == on_cuda_13("PyTorch")
+    assert cells["T4G"] == cells["Jetson Orin"] == on_cuda_13("none")
 
 
 def test_a_name_of_no_line_is_refused_in_one_line():
@@ -264,6 +268,18 @@ def test_a_line_without_a_download_accuses_no_answer(monkeypatch):
 
     with pytest.raises(KeyError, match="cu13-py312"):
         chosen({"environment": "full", "cuda": "cu13-py312"})
+
+
+def test_make_docs_says_in_one_line_what_the_matrix_lacks(monkeypatch, capsys):
+    matrix = copy.deepcopy(load())
+    del matrix["environments"]["inference"]["download_gb"]["cu13-py312"]
+    for module in ("capy_template.matrix", "compatibility.docs"):
+        monkeypatch.setattr(f"{module}.load", lambda: matrix)
+
+    assert docs.main([]) == 1
+    assert capsys.readouterr().err == (
+        "docs: compatibility/matrix.yaml lacks 'cu13-py312': a fact of a line, or a line in `download_gb`\n"
+    )
 
 
 @pytest.mark.parametrize(("environment", "line"), SERVED, ids=str)

@@ -143,6 +143,14 @@ def test_every_question_has_a_row_and_no_other(page):
     assert {name for name in names if name not in ASKED and name not in environments} <= {"training"}
 
 
+@pytest.mark.parametrize("page", [*FRONT, TEMPLATE / "docs/questions.md"], ids=lambda page: page.name)
+@pytest.mark.parametrize("question", [name for name in ASKED if isinstance(QUESTIONS[name], list)])
+def test_a_question_s_row_has_all_its_answers(page, question):
+    [row] = re.findall(rf"(?m)^\| `{question}` \| .*$", page.read_text())
+
+    assert [answer for answer in QUESTIONS[question] if not re.search(rf"[`=]{answer}`", row)] == []
+
+
 @pytest.mark.parametrize("page", FRONT, ids=lambda page: page.name)
 def test_the_costs_of_the_readme_are_those_of_the_matrix(page):
     for name, environment in load()["environments"].items():

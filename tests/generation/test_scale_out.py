@@ -16,6 +16,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from capy_template.matrix import load
 from tests.conftest import BakedProject
 from tests.generation.conftest import COMBINATIONS, sentence
 from tests.generation.pod_security import violations
@@ -23,7 +24,6 @@ from tests.generation.pod_security import violations
 KUBECTL = Path(sysconfig.get_path("scripts"), "kubectl")
 # The oldest that has everything in the manifests, some between, the newest with a schema.
 VERSIONS = ["1.33", "1.34", "1.35", "1.37"]
-ENVIRONMENTS = ["inference", "training", "training-ngc", "full"]
 KUBERNETES = [
     answers
     for answers in COMBINATIONS
@@ -79,7 +79,7 @@ def pod(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_every_environment_has_its_manifests():
-    assert {answers["environment"] for answers in KUBERNETES} == set(ENVIRONMENTS)
+    assert {answers["environment"] for answers in KUBERNETES} == set(load()["environments"])
 
 
 @pytest.mark.parametrize("version", VERSIONS)
