@@ -37,8 +37,12 @@ else
 endif
 
 .PHONY: test-all
-test-all: lint $(installed) $(cli)  ## lint, then all tests: nightly, and before a release
+test-all: lint $(installed) $(cli)  ## lint, then all tests: nightly, and before a release (ARGS="-k name" for some)
+ifdef ARGS
+	$(venv) -m pytest $(ARGS)
+else
 	$(call run_tests,nightly or not nightly)
+endif
 
 # Workers share the engine, which starts during tests/generation: three, since two leave a fifth of two cores idle.
 # Tests marked `serial` run alone, at the end.

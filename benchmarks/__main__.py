@@ -56,10 +56,14 @@ def main(arguments: argparse.Namespace) -> int:
             if rows:
                 keep(rows, machine, LAST)
             show(rows, machine, arguments.json)
-    if arguments.publish:
-        publish(rows, machine, HERE / "README.md", TEMPLATE / "docs/start.svg")
     for line in missing:
         progress.print(f"bench: NOT MEASURED: {line}", style="bold yellow")
+    if arguments.publish and missing:
+        progress.print(
+            "bench: not published: the table would lose what was not measured", style="bold yellow"
+        )
+    elif arguments.publish:
+        publish(rows, machine, HERE / "README.md", TEMPLATE / "docs/start.svg")
     missed = [f"{row.name}: {goal}" for row in rows for goal in row.goals if not row.met(goal)]
     for line in missed:
         progress.print(f"bench: goal missed: {line}", style="bold yellow", highlight=False)
@@ -89,9 +93,9 @@ def publish(rows: list[Row], machine: dict[str, str | int], readme: Path, pictur
 
 
 def at_least_one(text: str) -> int:
-    """Return a number of rounds. Raises ValueError below 1."""
-    if int(text) < 1:
-        raise ValueError
+    """Return a number of rounds. Raises ArgumentTypeError, which argparse prints, for another text."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
 
 
@@ -101,7 +105,6 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "questions",
         nargs="*",
-        choices=[*QUESTIONS, []],
         metavar="QUESTION",
         help=f"what to measure (default: all): {', '.join(QUESTIONS)}",
     )
@@ -115,6 +118,9 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
         help="also write benchmarks/README.md and docs/start.svg; all questions",
     )
     arguments = parser.parse_args(words)
+    for name in arguments.questions:
+        if name not in QUESTIONS:
+            parser.error(f"{name!r} is not a QUESTION: {', '.join(QUESTIONS)}")
     most = len(builds.MORE_PACKAGES)
     if arguments.publish and arguments.questions:
         parser.error("--publish writes the table of all questions: name none")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import re
 import sys
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from benchmarks import __main__ as bench
 from benchmarks import builds, editor, report
 from benchmarks.__main__ import LAST, QUESTIONS, keep, parse, publish
 from benchmarks.measuring import NotMeasured, Rounds, first_line, output, seconds
@@ -193,6 +196,35 @@ def test_a_published_run_replaces_the_table_and_the_picture(tmp_path):
     assert all(label in picture.read_text() for label in report.LABELS.values())
 
 
+@pytest.mark.parametrize("fault", [None, NotMeasured("no npm")], ids=["whole", "a part"])
+def test_a_run_is_published_if_it_measured_everything(fault, monkeypatch, tmp_path, capsys):
+    """Else the table would lose the rows of an earlier run."""
+
+    def measured(*_):
+        if fault:
+            raise fault
+        return [row([1], [1])]
+
+    @contextmanager
+    def nothing(_):
+        yield SimpleNamespace(machine=lambda: {"processors": 2})
+
+    published = []
+    monkeypatch.setattr(bench, "subjects", nothing)
+    monkeypatch.setattr(bench, "QUESTIONS", {"start": lambda *_: [row([1], [1])], "devcontainer": measured})
+    monkeypatch.setattr(bench, "LAST", tmp_path / "last.json")
+    monkeypatch.setattr(bench, "publish", lambda rows, *_: published.append(len(rows)))
+    monkeypatch.setattr(bench.signal, "signal", lambda *_: None)
+
+    code = bench.main(parse(["--publish"]))
+
+    said = capsys.readouterr().err.splitlines()
+    assert (published, code) == (([], 1) if fault else ([2], 0))
+    assert [line for line in said if "published" in line] == (
+        ["bench: not published: the table would lose what was not measured"] if fault else []
+    )
+
+
 @pytest.mark.parametrize(("product", "others"), [(0.16, 5.4), (0.25, 0.6), (3.0, 40.0)])
 def test_the_axis_of_the_picture_has_plain_numbers(product, others, tmp_path):
     rows = [
@@ -239,6 +271,9 @@ def test_a_table_is_written_between_its_two_marks_alone(tmp_path):
         (["size", "--publish"], "--publish writes the table of all questions: name none"),
         (["size", "rebuild", "--rounds", "18"], "rebuild adds a package a round and has 17: --rounds 17"),
         (["--rounds", "18"], "rebuild adds a package a round and has 17: --rounds 17"),
+        (["start", "--rounds", "0"], "argument --rounds: '0' is not a whole number above 0"),
+        (["start", "--rounds", "x"], "argument --rounds: 'x' is not a whole number above 0"),
+        (["start", "nothing"], f"'nothing' is not a QUESTION: {', '.join(QUESTIONS)}"),
     ],
 )
 def test_arguments_that_would_fail_after_the_measurement_are_refused_before(arguments, message, capsys):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import sysconfig
@@ -154,6 +155,17 @@ def test_the_file_for_coding_agents_is_short_and_names_files_that_exist(bake):
     assert len(text.splitlines()) <= 40
     made_later = {"docker/checks.py"}
     assert {name for name in named - made_later if not (project.path / name).exists()} == set()
+
+
+@pytest.mark.parametrize(("target", "marks"), [("test", ["not nightly"]), ("test-all", [])])
+def test_a_make_target_with_arguments_runs_these_tests_alone(target, marks):
+    command = ["make", "--dry-run", target, "ARGS=-k 'a name'"]
+    done = subprocess.run(command, cwd=TEMPLATE, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
+    [line] = [line for line in done.stdout.splitlines() if "-m pytest" in line]
+    words = shlex.split(line.partition("-m pytest")[2])
+    assert words == [*(word for mark in marks for word in ("-m", mark)), "-k", "a name"]
 
 
 def test_release_notes_are_the_section_of_the_version():
