@@ -15,6 +15,7 @@ from capy_template.matrix import first_build_minutes, load
 from tests.conftest import TEMPLATE, run_cookiecutter
 from tests.generation.conftest import COMBINATIONS, sentence
 from tests.generation.docs_commands import COMMANDS
+from tests.generation.expected_files import ONLY_WITH, RAY_SCRIPTS
 from tools.prose.links import anchors
 
 DOCS = sorted((TEMPLATE / "docs").glob("*.md"))
@@ -239,6 +240,30 @@ def test_the_sample_says_what_each_file_is_for():
     lines = re.findall(r"(?m)^(?:[│ ]   )*[├└]── (\S+)(.*)$", text)
 
     assert [name for name, what in lines if not what.strip() and not name.endswith("/")] == []
+
+
+def test_the_sample_names_every_file_that_another_answer_adds():
+    """By its path or its name, or below a folder; a row that begins with "the same" adds to the one above."""
+    names: set[str] = set()
+    rows = {}
+    table = (TEMPLATE / "docs/sample.md").read_text().partition("## What other answers add")[2]
+    for answers, text in re.findall(r"(?m)^\| (`.*?) \| (.*) \|$", table):
+        names = set(re.findall(r"`(.*?)`", text)) | (names if text.startswith("the same") else set())
+        rows |= dict.fromkeys(re.findall(r"`(.*?)`", answers), names)
+    added: dict[str, set[str]] = {}
+    for (question, answer), files in ONLY_WITH.items():
+        if answer == QUESTIONS[question] or answer == QUESTIONS["environment"][0]:
+            continue  # the sample itself
+        key = f"{question}={'yes' if answer is True else answer}".partition("=https")[0]
+        added[key] = set(files.replace("PACKAGE", "my_project").split())
+    for scripts in RAY_SCRIPTS.values():
+        added["scale_out=ray"] |= set(scripts)
+
+    assert set(added) <= set(rows)
+    for answer, files in added.items():
+        folders = tuple(name for name in rows[answer] if name.endswith("/"))
+        lacking = {file for file in files if not {file, Path(file).name} & rows[answer]}
+        assert {file for file in lacking if not (folders and file.startswith(folders))} == set(), answer
 
 
 def test_the_front_page_says_what_it_is_before_all_else():
