@@ -7,6 +7,7 @@ Each project is generated and locked for real: uv.lock has the size of each whee
 
 from __future__ import annotations
 
+import argparse
 import re
 import sys
 import tempfile
@@ -186,4 +187,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(
+        prog="python -m benchmarks.sizes", description=__doc__.splitlines()[0]
+    ).parse_args()
     sys.exit(main())

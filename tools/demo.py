@@ -5,10 +5,12 @@
 The project stays in demo/; an existing one is used again.
 """
 
+import argparse
 import os
 import shlex
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import yaml
@@ -34,9 +36,7 @@ def demo() -> int:
     if PROJECT.exists():
         say(f"{shown(PROJECT)} exists and is used again; remove it to start from scratch")
     else:
-        PROJECT.parent.mkdir(exist_ok=True)
-        cookiecutter = [sys.executable, "-m", "cookiecutter", "--no-input", "--default-config", str(TEMPLATE)]
-        show(cookiecutter, PROJECT.parent, environment)
+        generate(environment)
 
     settings = base_settings(engine, environment)
     environment |= settings
@@ -51,6 +51,16 @@ def demo() -> int:
         say('its engine still runs; to use it: eval "$(.venv/bin/python -m engines.engine env)"')
         say("to stop it: make engine-stop")
     return 0
+
+
+def generate(environment: dict[str, str]) -> None:
+    """Generate the project with the default answers. Raises CalledProcessError if that fails."""
+    PROJECT.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Path(folder, "settings.yaml")  # the user's last answers stay those of `--replay`
+        settings.write_text(f"replay_dir: {folder}/replay\n")
+        cookiecutter = [sys.executable, "-m", "cookiecutter", "--no-input", f"--config-file={settings}"]
+        show([*cookiecutter, str(TEMPLATE)], PROJECT.parent, environment)
 
 
 def base_settings(engine: Engine, environment: dict[str, str]) -> dict[str, str]:
@@ -90,4 +100,5 @@ def shown(path: Path) -> str:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(prog="python -m tools.demo", description=__doc__.splitlines()[0]).parse_args()
     sys.exit(guarded(demo))

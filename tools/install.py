@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import os
 import re
@@ -66,4 +67,5 @@ def pip_settings() -> Mapping[str, str]:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(prog="python -m tools.install", description=__doc__.splitlines()[0]).parse_args()
     sys.exit(main())

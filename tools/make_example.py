@@ -9,6 +9,7 @@ versions of the three packages write the same bytes.
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import cv2
@@ -233,6 +234,7 @@ def draw_foreground(canvas: Canvas) -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     model, picture = (next(PROJECT.glob(pattern)) for pattern in ("models/*edges.onnx*", "*example.png*"))
     model.parent.mkdir(exist_ok=True)
     onnx.save(edge_model(), model)

@@ -5,6 +5,7 @@
 It generates a project, builds it if an engine answers, and records the terminal output.
 """
 
+import argparse
 import io
 import os
 import re
@@ -108,4 +109,5 @@ def answered(output: str) -> str:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(prog="python -m tools.pictures", description=__doc__.splitlines()[0]).parse_args()
     sys.exit(guarded(main))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -18,7 +19,9 @@ def section(changelog: str, version: str) -> str:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Print the section of CHANGELOG.md for one version.")
+    parser.add_argument("version", help="such as 0.2.0")
     try:
-        print(section(CHANGELOG.read_text(encoding="utf-8"), sys.argv[1]), end="")
+        print(section(CHANGELOG.read_text(encoding="utf-8"), parser.parse_args().version), end="")
     except ValueError as error:
         sys.exit(f"release_notes: {error}")

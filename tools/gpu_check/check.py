@@ -34,6 +34,10 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=460, help="time limit for all steps (default: 460)")
     parser.add_argument("--only", nargs="+", choices=steps.STEPS, default=list(steps.STEPS))
     chosen = parser.parse_args()
+    try:
+        chosen.report.open("a").close()  # not after minutes of work
+    except OSError as error:
+        parser.error(f"--report {chosen.report}: {error.strerror}")
 
     begin = time.monotonic()
     report = Report()
@@ -52,8 +56,8 @@ def main() -> int:
         if not chosen.work:
             shutil.rmtree(work, ignore_errors=True)
     text = report.text(time.monotonic() - begin)
+    print(text, flush=True)
     chosen.report.write_text(text)
-    print(text)
     return int(report.is_bad())
 
 

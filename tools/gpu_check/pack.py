@@ -30,7 +30,7 @@ def pack(folder: Path, everything: bool = False) -> Path:
     """Write what the check needs into `folder`, which must not exist, and return it.
 
     The wheels' pieces are in `pieces/`, so that each can be copied alone.
-    Raises OSError if the folder exists, CalledProcessError if there are no such packages.
+    Raises OSError if the folder exists or cannot be made, CalledProcessError if there are no such packages.
     """
     folder.mkdir(parents=True)
     for name in ENVIRONMENTS:
@@ -116,6 +116,8 @@ if __name__ == "__main__":
         made = pack(chosen.folder, chosen.all)
     except FileExistsError as error:
         sys.exit(f"gpu-check: {error.filename} already exists: remove it, or name another folder")
+    except OSError as error:
+        sys.exit(f"gpu-check: {error.filename}: {error.strerror}")
     except subprocess.CalledProcessError as error:
         sys.exit(f"gpu-check: no package, see above (exit code {error.returncode} of {error.cmd[0]})")
     print(f"Copy {made} to the machine with the GPU, then run there: python3 {made.name}/gpu_check/check.py")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -14,12 +15,20 @@ PYTHON = ("benchmarks", "capy_template", "compatibility", "engines", "hooks", "t
 NOT_CHECKED = ("test_prose.py",)  # it has terms as examples
 
 
-def main(names: list[str]) -> int:
-    """Print each fault as FILE:LINE: TEXT, and return 1 if there is one."""
+def main(names: list[str] | None = None) -> int:
+    """Print each fault as FILE:LINE: TEXT, and return 1 if there is one or a file cannot be read."""
+    parser = argparse.ArgumentParser(prog="python -m tools.prose", description=__doc__.partition(":")[0])
+    parser.add_argument("files", metavar="FILE", nargs="*", type=Path, help="default: this repository's")
+    chosen = parser.parse_args(names).files
     known = terms.terms()
     faults = []
-    for path in map(Path, names) if names else [*pages(), *sources()]:
-        text = path.read_text(encoding="utf-8")
+    for path in chosen or [*pages(), *sources()]:
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "not a text"
+            print(f"prose: {path}: {why}", file=sys.stderr)
+            return 1
         place = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
         prose = text if path.suffix == ".md" else terms.without_markers(text)
         for line, word, better in terms.misused(prose, known):
@@ -56,4 +65,4 @@ def is_text(path: Path) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())
