@@ -130,9 +130,9 @@ COMMANDS = {
     # this repository
     "make demo": MAINTAINER,
     "make test *": MAINTAINER,
-    "make test-all": MAINTAINER,
+    "make test-all *": MAINTAINER,
     "make lint": HERE + "test_prose.py::test_the_lint_target_runs_every_check",
-    "make bench": ENGINE + "test_benchmarks.py::test_a_run_prints_every_value_and_leaves_nothing",
+    "make bench *": ENGINE + "test_benchmarks.py::test_a_run_prints_every_value_and_leaves_nothing",
     "make check-compatibility": HERE
     + "test_check_compatibility.py::test_an_index_that_has_every_line_is_found_to_agree",
     "make gpu-check-pack *": HERE + "test_gpu_check.py::test_the_pieces_are_put_together_again",

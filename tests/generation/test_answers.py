@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from cookiecutter.exceptions import FailedHookException
 
 from capy_template.answers import package_name
 from tests.conftest import (
+    TEMPLATE,
     generate,
     run_cookiecutter,
     run_cookiecutter_here,
@@ -343,3 +345,16 @@ def test_an_answer_that_is_a_dict_is_refused_in_one_line(bake, name, value):
     """As a configuration file may have it. cookiecutter renders it after all others."""
     with pytest.raises(FailedHookException, match=rf"^{name} cannot be used: it is not text\. Nothing was"):
         bake(**{"private_index": "https://pypi.example.com/simple", "private_packages": "one", name: value})
+
+
+def test_every_hidden_answer_is_used():
+    """In the text or the name of a file, or by another answer."""
+    questions = json.loads((TEMPLATE / "cookiecutter.json").read_text())
+    hidden = [name for name in questions if name.startswith("__") and name != "__prompts__"]
+    folders = (next(TEMPLATE.glob("*cookiecutter.project*")), TEMPLATE / "templates", TEMPLATE / "hooks")
+    files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    texts = [str(path) + path.read_bytes().decode(errors="replace") for path in files]
+    used = set(re.findall(r"\b__\w+", "".join([*texts, *map(str, questions.values())])))
+
+    assert hidden
+    assert set(hidden) - used == set()

@@ -20,7 +20,11 @@ from tools.prose.links import anchors
 
 DOCS = sorted((TEMPLATE / "docs").glob("*.md"))
 FRONT = [TEMPLATE / "README.md", TEMPLATE / "README.ja.md"]
-PAGES = [*FRONT, TEMPLATE / "SECURITY.md", TEMPLATE / "CONTRIBUTING.md", *DOCS]
+PAGES = [
+    *FRONT,
+    *(TEMPLATE / name for name in ("SECURITY.md", "CONTRIBUTING.md", "benchmarks/README.md")),
+    *DOCS,
+]
 LONGEST = 60  # lines of a README, without rows of tables
 QUESTIONS = json.loads((TEMPLATE / "cookiecutter.json").read_text())
 ASKED = [name for name in QUESTIONS if not name.startswith("_")]
@@ -43,8 +47,8 @@ SEARCHES = {
 
 
 def blocks(text: str) -> list[str]:
-    """Return the shell blocks of a page."""
-    return re.findall(r"(?ms)^```sh\n(.*?)^```$", text)
+    """Return the shell blocks of a page; a block without a language counts as one."""
+    return re.findall(r"(?ms)^```(?:sh)?\n(.*?)^```$", re.sub(r"(?ms)^```(?!sh$)\w+\n.*?^```$", "", text))
 
 
 def comments(text: str) -> list[str]:
@@ -264,6 +268,13 @@ def test_the_sample_names_every_file_that_another_answer_adds():
         folders = tuple(name for name in rows[answer] if name.endswith("/"))
         lacking = {file for file in files if not {file, Path(file).name} & rows[answer]}
         assert {file for file in lacking if not (folders and file.startswith(folders))} == set(), answer
+
+
+def test_the_list_of_error_messages_is_its_headings():
+    text = (TEMPLATE / "docs/error-messages.md").read_text()
+
+    listed = re.findall(r"(?m)^- \[(.*)\]\(#", text)
+    assert listed == re.findall(r"(?m)^## (.*)$", text)
 
 
 def test_the_front_page_says_what_it_is_before_all_else():
