@@ -156,6 +156,18 @@ def test_a_question_s_row_has_all_its_answers(page, question):
     assert [answer for answer in QUESTIONS[question] if not re.search(rf"[`=]{answer}`", row)] == []
 
 
+def test_the_pages_of_lines_and_sizes_have_them_all():
+    lines = re.findall(r"(?m)^\| .* \| `(cu\S+)` \|", (TEMPLATE / "docs/cuda-versions.md").read_text())
+    sizes = (TEMPLATE / "docs/start-time.md").read_text()
+    text_of = dict(re.findall(r"(?m)^\| `([\w-]+)` \| (.* GB) \|$", sizes))
+
+    assert lines == QUESTIONS["cuda"]
+    assert list(text_of) == QUESTIONS["environment"]
+    for name, environment in load()["environments"].items():
+        promised = {f"{gb:g} GB" for gb in environment["download_gb"].values()}
+        assert {size for size in promised if size not in text_of[name]} == set(), name
+
+
 @pytest.mark.parametrize("page", FRONT, ids=lambda page: page.name)
 def test_the_costs_of_the_readme_are_those_of_the_matrix(page):
     for name, environment in load()["environments"].items():
