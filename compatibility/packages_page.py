@@ -32,6 +32,7 @@ Date: {today}; uv {uv}.
 - *agrees*: uv resolves it with the line's ONNX Runtime and PyTorch, and no library is missing.
 - *agrees with* `name`: the same, once that Ubuntu package is in `docker/apt-packages.txt`.
 - *refused*: it needs another CUDA, another PyTorch, or a library that is nowhere. See [why](#refused).
+- With `cpu`, NVIDIA's libraries (`nvidia-…`) that a package brings are no reason: they take space only.
 
 The number is the version that uv chose, with the newest one where that is another.
 `*`: some files, its own or of dependencies, are too large and were [not read](#how-packages-were-checked).
@@ -48,7 +49,7 @@ WHAT_TO_DO = """\
 ## If a package is refused
 
 Take another line if the package agrees there.
-If the reason is a package of CUDA in `cpu`, add it for the GPU alone: `uv add --optional nvidia NAME`.
+If the reason is a build for CUDA in `cpu`, add it for the GPU alone: `uv add --optional nvidia NAME`.
 If it is another PyTorch, run the package in a container of its own, and call it over HTTP.
 Do not install it with `--no-deps` or pip: it may import, and fail in the first call.
 

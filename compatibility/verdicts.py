@@ -123,7 +123,7 @@ def cuda_without_gpu(new: Iterable[Distribution]) -> Iterator[str]:
     """Yield the packages in a resolution for the CPU that are builds for CUDA."""
     names = [item.name for item in new if CUDA_NAME.search(item.name) and not item.name.startswith("nvidia-")]
     if names:
-        yield f"brings packages of CUDA: {listed(names)}"
+        yield f"brings builds for CUDA: {listed(names)}"
 
 
 def sources(item: Distribution, contents: Contents, place: Place, found: Inspection) -> None:

@@ -162,7 +162,7 @@ def test_nvidias_libraries_are_no_reason_without_a_gpu(name, cuda):
 
 @pytest.mark.parametrize("name", ["cupy-cuda13x", "jax-cuda13-plugin"])
 def test_a_build_for_cuda_is_refused_without_a_gpu(name):
-    assert look(wheel(name), at=place("cpu")).reasons == [f"brings packages of CUDA: {name}"]
+    assert look(wheel(name), at=place("cpu")).reasons == [f"brings builds for CUDA: {name}"]
     assert look(wheel(name)).reasons == []
 
 
