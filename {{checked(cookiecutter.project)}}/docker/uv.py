@@ -51,9 +51,9 @@ CHANGES = (["sync"], ["pip", "install"], ["pip", "uninstall"], ["pip", "sync"])
 
 def main(words: list[str]) -> int:
     """Run uv with the arguments of a command line and return the exit code."""
-    command, options = split(words)
+    command, options{{ ', behind' if cookiecutter.__index_url else ', _' }} = split(words)
 {% if cookiecutter.__index_url %}
-    if line := refusal(command, words, folder(options, "--directory"), project(options)):
+    if line := refusal(command, behind, folder(options, "--directory"), project(options)):
         say(line)
         return 64
 {% endif %}
@@ -82,18 +82,20 @@ def main(words: list[str]) -> int:
     return failed or look()
 
 
-def split(words: list[str]) -> tuple[list[str], list[str]]:
-    """Return the command, such as ["pip", "install"], and the global options around it."""
-    command, options, rest = [], [], iter(words)
+def split(words: list[str]) -> tuple[list[str], list[str], list[str]]:
+    """Return the command, such as ["pip", "install"], uv's global options, and the words behind."""
+    command, options, behind, rest = [], [], [], iter(words)
     for word in rest:
         name, equals, value = word.partition("=")
         if name in WITH_VALUE:
             options += [name, value if equals else next(rest, "")]
         elif word in GLOBAL or re.fullmatch("-[nqv]+", word):
             options.append(word)
-        elif not word.startswith("-") and (not command or command == ["pip"]):
+        elif not word.startswith("-") and not behind and command in ([], ["pip"], ["tool"]):
             command.append(word)
-    return command, options
+        elif command:
+            behind.append(word)
+    return command, options, behind
 
 
 def given(words: list[str], *options: str) -> bool:
@@ -249,7 +251,7 @@ def uv(words: list[str]) -> int:
 def called(words: list[str]) -> tuple[list[str], dict[str, str]]:
     """Return the command that runs uv, and its environment{{ ', with a login if it needs one' if cookiecutter.__index_url }}."""
 {% if cookiecutter.__index_url %}
-    command, options = split(words)
+    command, options, _ = split(words)
     if command[:1] and command[0] in WITH_LOGIN:
         words = [*WITH_INDEX, "--project", str(project(options)), UV[-1], *words]
         return [*UV[:-1], *words], {**os.environ, "INDEX_LOGIN": LOGIN}
