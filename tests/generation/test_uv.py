@@ -47,6 +47,13 @@ PATH = {"PATH": f"/opt/venv/bin:{os.environ['PATH']}"}
         ),
         ("export --format cyclonedx1.5", ["export --format cyclonedx1.5 --extra cpu"]),
         ("export --all-extras", ["export --all-extras"]),
+        # an extra of the owner's own says nothing about ACCELERATOR
+        ("sync --extra gui", ["sync --extra gui --extra cpu --group dev"]),
+        ("sync --extra=gui", ["sync --extra=gui --extra cpu --group dev"]),
+        ("export --extra gui", ["export --extra gui --extra cpu"]),
+        ("sync --extra gui,nvidia", ["sync --extra gui,nvidia"]),
+        ("export --extra=nvidia", ["export --extra=nvidia"]),
+        ("sync --package my-project", ["sync --package my-project --extra cpu --group dev"]),
         ("run pytest", ["run pytest, not synced"]),
         ("--quiet run sync", ["--quiet run sync, not synced"]),
         # its option, and not uv's

@@ -41,7 +41,8 @@ WITH_VALUE += ("--allow-insecure-host", "--trusted-host", "--refresh-package")
 WITH_VALUE += ("--preview-features", "--preview-feature")
 WITH_VALUE += ("--python-preference", "--python-fetch")
 # With one of these, the command line itself says what to sync.
-CHOSEN = ("--extra", "--all-extras", "--only-group", "--only-dev", "--script")
+CHOSEN = ("--all-extras", "--only-group", "--only-dev", "--script")
+ACCELERATORS = ("nvidia", "cpu")
 OF_A_PART = ("--package", "--project", "--directory")
 NOT_SYNCED = ("--no-sync", "--frozen", "--script")
 OFF = ("", "0", "false", "no", "off", "n", "f")  # what uv reads as no
@@ -66,11 +67,11 @@ def main(words: list[str]) -> int:
         failed = change(words, command[0], options)
         if not failed and not os.environ.get("SYNC_GROUP"):  # the dev container keeps its packages
             say("this container has the change; for the next ones: docker compose build")
-    elif command[0] == "export" and not given(words, *CHOSEN, *OF_A_PART):
+    elif command[0] == "export" and not is_chosen(words) and not given(words, *OF_A_PART):
         part = workspace(project(options)) != project(options)
         return uv([*words, *([] if part else extra())])
-    elif command[0] == "sync" and not given(words, *CHOSEN):
-        if given(words, "--package"):
+    elif command[0] == "sync" and not is_chosen(words):
+        if {*values(words, "--package")} - {project_name(project(options))}:
             say("sync --package removes all other packages; for all: uv sync --all-packages")
             return 64
         failed = uv([*whole(words, project(options)), *accelerator({{ 'words' if stack.cuda_from == 'ngc' }})])
@@ -96,6 +97,21 @@ def split(words: list[str]) -> tuple[list[str], list[str], list[str]]:
         elif command:
             behind.append(word)
     return command, options, behind
+
+
+def values(words: list[str], *options: str) -> list[str]:
+    """Return the values of options: behind `=`, or the next word."""
+    found = []
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        name, equals, value = word.partition("=")
+        found += [value if equals else following] if name in options else []
+    return found
+
+
+def is_chosen(words: list[str]) -> bool:
+    """Return whether the command line itself says which accelerator's packages to install."""
+    extras = ",".join(values(words, "--extra")).lower().split(",")
+    return given(words, *CHOSEN) or bool({*extras} & {*ACCELERATORS})
 
 
 def given(words: list[str], *options: str) -> bool:
@@ -162,6 +178,13 @@ def project(options: list[str]) -> Path:
     start = folder(options, "--directory", "--project")
     found = (path for path in (start, *start.parents) if (path / "pyproject.toml").is_file())
     return next(found, start)
+
+
+def project_name(folder: Path) -> str:
+    """Return the name in a pyproject.toml, "" if there is none."""
+    table = (read(folder / "pyproject.toml") or b"").partition(b"[project]")[2]
+    found = re.search(rb"""(?m)^name *= *["']([^"']+)""", table)
+    return found[1].decode() if found else ""
 
 
 def whole(words: list[str], folder: Path) -> list[str]:
