@@ -48,6 +48,8 @@ COMMANDS = {
     # packages
     "docker compose run --rm app uv lock": ENGINE
     + "test_build.py::test_the_lock_file_is_made_by_the_documented_command_decides_and_is_guarded",
+    "docker compose run --rm app uv add --dev NAME": "tests/generation/test_uv.py::"
+    "test_a_package_of_a_group_is_installed_and_the_last_line_says_which_build_has_it",
     "uv sync": "tests/devcontainer/test_day_two.py::"
     "test_a_package_that_docker_compose_run_adds_is_one_sync_away_and_in_the_next_build",
     "docker compose run --rm -e PYPI_PASSWORD app uv add --index private NAME": ENGINE

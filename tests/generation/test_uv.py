@@ -88,6 +88,71 @@ def test_an_added_package_needs_a_build_outside_of_the_dev_container(bake, tmp_p
     assert ("docker compose build" in uv.stderr) == says
 
 
+NOT_BUILT = (
+    'only this container has it, and no build: add "docs" to default-groups in pyproject.toml, uv lock, build'
+)
+PARTS = [
+    ("add --dev x", "", "--group dev ", "docker compose -f compose.yaml -f .devcontainer/compose.yaml build"),
+    ("add --dev x", "dev", "", ""),
+    ("add --group dev x", "dev", "", ""),
+    ("add --group=docs x", "", "--group docs ", NOT_BUILT),
+    ("add x --group docs", "dev", "--group docs ", NOT_BUILT),
+    ("add --group test x", "", "--group test ", "for the next ones: docker compose build"),
+    ("add --optional gui x", "", "--extra gui ", "and no build: add it without --optional"),
+    ("add --optional test x", "", "--extra test ", "and no build: add it without --optional"),
+    ("add --optional cpu x", "", "", "for the next ones: docker compose build"),
+    ("add --optional nvidia x", "", "", "this is for ACCELERATOR=nvidia alone: set it in .env"),
+    ("add --package one --group docs x", "", "", "for the next ones: docker compose build"),
+]
+
+
+@pytest.mark.parametrize(("typed", "group", "options", "says"), PARTS)
+def test_a_package_of_a_group_is_installed_and_the_last_line_says_which_build_has_it(
+    bake, tmp_path, typed, group, options, says
+):
+    uv = Uv(bake(), tmp_path, group=group)
+
+    calls = uv.calls(typed)
+
+    ends = " --group dev" if group else ""
+    assert calls == [f"{typed}, not synced", f"sync --inexact {options}--extra cpu{ends}"]
+    assert says in uv.stderr and bool(says) == bool(uv.stderr)
+
+
+@pytest.mark.parametrize("part", ["--group docs", "--optional gui"])
+def test_what_no_build_has_needs_none_after_its_removal(bake, tmp_path, part):
+    uv = Uv(bake(), tmp_path, group="")
+
+    assert uv.calls(f"remove {part} x")[1:] == ["sync --extra cpu"]
+    assert uv.stderr == ""
+
+
+def test_a_group_in_default_groups_is_in_every_build(bake, tmp_path):
+    uv = Uv(bake(), tmp_path, group="")
+    pyproject = uv.project.path / "pyproject.toml"
+    text = pyproject.read_text()
+    assert 'default-groups = ["test"' in text
+    pyproject.write_text(
+        text.replace('default-groups = ["test"', "default-groups = [\n  'docs',\n  \"test\"")
+    )
+
+    uv.calls("add --group docs x")
+
+    assert "for the next ones: docker compose build" in uv.stderr
+
+
+def test_nvidia_s_image_has_the_groups_of_its_dockerfile(bake, tmp_path):
+    """`--only-group` there leaves out default-groups."""
+    uv = Uv(bake(environment="training-ngc", notebook=True), tmp_path, group="")
+
+    for group in re.findall("--only-group ([a-z]+)", uv.project.read("docker/Dockerfile")):
+        uv.calls(f"add --group {group} x")
+        assert "build" in uv.stderr and "only this container" not in uv.stderr
+    uv.calls("add --group docs x")
+
+    assert 'add { include-group = "docs" } to the group test' in uv.stderr
+
+
 @pytest.mark.parametrize("fails", ["add", "remove", "sync"])
 def test_a_change_that_fails_leaves_the_files_as_they_were(bake, tmp_path, fails):
     """Also where uv had written them before it failed, and where there was no lock file."""

@@ -65,8 +65,8 @@ def main(words: list[str]) -> int:
         return uv(words)
     if command[0] in ("add", "remove") and not is_unsynced(words):
         failed = change(words, command[0], options)
-        if not failed and not os.environ.get("SYNC_GROUP"):  # the dev container keeps its packages
-            say("this container has the change; for the next ones: docker compose build")
+        if not failed and (line := next_build(command[0], part_of(words), project(options))):
+            say(line)
     elif command[0] == "export" and not is_chosen(words) and not given(words, *OF_A_PART):
         part = workspace(project(options)) != project(options)
         return uv([*words, *([] if part else extra())])
@@ -143,7 +143,7 @@ def change(words: list[str], command: str, options: list[str]) -> int:
                 say("git is in the dev container only: add this package there")
             return failed
         # as uv does: only `remove` uninstalls packages of `uv pip install`
-        keep = ["--inexact"] if command == "add" else []
+        keep = ["--inexact", *with_part(part_of(words))] if command == "add" else []
         sync = whole([*options, "sync", *keep], folder)
         failed = uv([*sync, *accelerator({{ 'keep' if stack.cuda_from == 'ngc' }})])
         installed = not failed
@@ -156,6 +156,57 @@ def change(words: list[str], command: str, options: list[str]) -> int:
             say("a package without a wheel needs a compiler, which only the image build has:")
             say("docker compose run --rm app uv add --no-sync NAME, then docker compose build")
     return failed
+
+
+def part_of(words: list[str]) -> list[str]:
+    """Return the option of `uv sync` for the group or extra that a command changes, if any."""
+    if given(words, "--package"):  # a group of another project
+        return []
+    if given(words, "--dev"):
+        return ["--group", "dev"]
+    groups = [["--group", name] for name in values(words, "--group")]
+    extras = [["--extra", name] for name in values(words, "--optional")]
+    return next(iter([*groups, *extras]), [])
+
+
+def with_part(part: list[str]) -> list[str]:
+    """Return a part's option, without one that accelerator() has, or that excludes it."""
+    group = os.environ.get("SYNC_GROUP")
+    known = (["--group", group], *(["--extra", name] for name in ACCELERATORS))
+    return [] if part in known else part
+
+
+def next_build(command: str, part: list[str], folder: Path) -> str:
+    """Return one line on how the next containers get a change, "" if they do so anyway."""
+    option, name = part or ("", "")
+    in_dev = os.environ.get("SYNC_GROUP") == "dev"
+    if option == "--extra" and name in {*ACCELERATORS} - {extra()[1]}:
+        return f"this is for ACCELERATOR={name} alone: set it in .env, then docker compose build"
+    if part == ["--group", "dev"] and not in_dev:
+        files = "-f compose.yaml -f .devcontainer/compose.yaml"
+        return f"this is for the dev container alone: docker compose {files} build"
+    built = ACCELERATORS if option == "--extra" else ("", "dev", *built_groups(workspace(folder)))
+    if name not in built:
+{% if stack.cuda_from == 'ngc' %}
+        place = '{ include-group = "' + name + '" } to the group test in pyproject.toml'
+{% else %}
+        place = f'"{name}" to default-groups in pyproject.toml'
+{% endif %}
+        how = "it without --optional" if option == "--extra" else f"{place}, uv lock, build again"
+        return "" if command == "remove" else f"only this container has it, and no build: add {how}"
+    line = "this container has the change; for the next ones: docker compose build"
+    return "" if in_dev else line  # the dev container keeps its packages
+
+
+def built_groups(folder: Path) -> list[str]:
+    """Return the dependency groups that each build installs."""
+{% if stack.cuda_from == 'ngc' %}
+    return ["test"{{ ', "notebook"' if cookiecutter.notebook }}{{ ', "ray"' if cookiecutter.__ray }}]  # see docker/Dockerfile
+{% else %}
+    text = read(folder / "pyproject.toml") or b""
+    found = re.search(rb"(?s)\ndefault-groups *= *\[(.*?)\]", text)
+    return re.findall(r"""["'](.+?)["']""", found[1].decode()) if found else []
+{% endif %}
 
 
 def say(text: str) -> None:
