@@ -166,6 +166,40 @@ def test_a_change_that_fails_leaves_the_files_as_they_were(bake, tmp_path, fails
     assert ("the installation failed" in uv.stderr) == (fails == "sync")
 
 
+@pytest.mark.parametrize("where", ["pyproject.toml", "uv.lock"])
+@pytest.mark.parametrize("typed", ["add x", "remove x", "lock", "sync", "sync --extra cpu"])
+def test_without_git_a_project_with_a_package_from_git_names_the_dev_container(bake, tmp_path, typed, where):
+    uv = Uv(bake(), tmp_path, fails=typed.split()[0])
+    here = {"PATH": f"/opt/venv/bin:{without_git(tmp_path)}"}
+
+    uv.calls(typed, **here)
+    assert "git" not in uv.stderr
+    with (uv.project.path / where).open("a") as file:
+        file.write('x = { git = "https://git.example.com/x" }\n')
+    uv.calls(typed)
+    assert "git" not in uv.stderr  # it has git here
+    uv.calls(typed, **here)
+
+    assert "is in the dev container only: run this command there" in uv.stderr
+    assert uv.code == 1
+
+
+def test_a_url_of_git_names_the_dev_container(bake, tmp_path):
+    uv = Uv(bake(), tmp_path, fails="install")
+
+    uv.calls("pip install git+https://git.example.com/x", PATH=f"/opt/venv/bin:{without_git(tmp_path)}")
+
+    assert "is in the dev container only: run this command there" in uv.stderr
+
+
+def without_git(folder: Path) -> Path:
+    """Return a folder for PATH that has a shell alone."""
+    programs = folder / "programs"
+    programs.mkdir()
+    (programs / "sh").symlink_to("/bin/sh")
+    return programs
+
+
 @pytest.mark.parametrize("option", ["--project=sub", "--directory=sub", "--project sub"])
 def test_the_files_of_the_named_project_are_put_back(bake, tmp_path, option):
     uv = Uv(bake(), tmp_path, fails="sync")

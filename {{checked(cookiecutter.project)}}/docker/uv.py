@@ -45,6 +45,7 @@ CHOSEN = ("--all-extras", "--only-group", "--only-dev", "--script")
 ACCELERATORS = ("nvidia", "cpu")
 OF_A_PART = ("--package", "--project", "--directory")
 NOT_SYNCED = ("--no-sync", "--frozen", "--script")
+RESOLVE = ("add", "remove", "lock", "sync", "tree", "export", "version")  # with all packages
 OFF = ("", "0", "false", "no", "off", "n", "f")  # what uv reads as no
 INFORMS = ("--help", "-h", "--version", "-V")
 CHANGES = (["sync"], ["pip", "install"], ["pip", "uninstall"], ["pip", "sync"])
@@ -139,8 +140,6 @@ def change(words: list[str], command: str, options: list[str]) -> int:
         failed = uv(words)
         del os.environ["UV_NO_SYNC"]
         if failed:
-            if any("git+" in word for word in words) and not shutil.which("git"):
-                say("git is in the dev container only: add this package there")
             return failed
         # as uv does: only `remove` uninstalls packages of `uv pip install`
         keep = ["--inexact", *with_part(part_of(words))] if command == "add" else []
@@ -317,9 +316,22 @@ def uv(words: list[str]) -> int:
     """Run /opt/uv/bin/uv and return its exit code."""
     command, environment = called(words)
     try:
-        return subprocess.call(command, env=environment)
+        code = subprocess.call(command, env=environment)
     except KeyboardInterrupt:
         return 130
+    if code in (1, 2) and needs_git(words) and not shutil.which("git"):
+        say("git, which a package needs, is in the dev container only: run this command there")
+    return code
+
+
+def needs_git(words: list[str]) -> bool:
+    """Return whether a command has a package from git: in its words or in the project's files."""
+    command, options, _ = split(words)
+    folder = project(options)
+    texts = [" ".join(words).encode()]
+    if {*command[:1]} & {*RESOLVE}:
+        texts += [read(folder / "pyproject.toml"), read(workspace(folder) / "uv.lock")]
+    return any(re.search(rb"""\bgit *= *["']|git\+""", text or b"") for text in texts)
 
 
 def called(words: list[str]) -> tuple[list[str], dict[str, str]]:
