@@ -105,7 +105,23 @@ AD_HOC = [
     "uv run script.py",
     f"uv tool run --from in-house-package {WHICH}",
     "uv tool install --with in-house-package cowsay",
+    "uv tool install --with-executables-from=numpy,in-house-package cowsay",
+    "cp script.py script.PY && uv run script.PY",
+    "cp script.py plain && uv run --gui-script plain",
+    'uv pip install --upgrade \'in-house-package ; python_version > "3" and "@" != "/"\'',
 ]
+# What uv reads, and the check cannot.
+UNSEEN = [
+    """python -c "open('utf-16.txt', 'w', encoding='utf-16').write('in-house-package')" """,
+    "uv pip install --upgrade -r utf-16.txt",
+    "echo '-r ${PWD}/list.txt' > outer.txt; uv pip install --upgrade -r outer.txt",
+    "cp pyproject.toml before; echo '<<<<<<< HEAD' >> pyproject.toml",
+    "uv pip install --upgrade in-house-package",
+    "uv tool install in-house-package",
+    "uv run script.py",
+    "mv before pyproject.toml",
+]
+REFUSED = len(AD_HOC) + sum(line.count("uv ") for line in UNSEEN)
 
 
 def test_no_command_beside_the_project_takes_the_public_one(base, tmp_path, public, private, pytestconfig):
@@ -114,7 +130,7 @@ def test_no_command_beside_the_project_takes_the_public_one(base, tmp_path, publ
     (project.path / "list.txt").write_text("In-House_Package\n")
     header = '# /// script\n# dependencies = ["in-house-package"]\n# ///\n'
     (project.path / "script.py").write_text(f"{header}import in_house_package as p; print(p.VERSION)\n")
-    (project.path / "ad-hoc.sh").write_text("\n".join([*AD_HOC, "uv pip list", "ls /tmp/t", ""]))
+    (project.path / "ad-hoc.sh").write_text("\n".join([*AD_HOC, *UNSEEN, "uv pip list", "ls /tmp/t", ""]))
     settings = {**LOGIN, "PUBLIC_INDEX_URL": public.url}
     run = ["docker", "compose", "run", "--rm", "--env", "PYPI_PASSWORD", "app"]
 
@@ -123,9 +139,10 @@ def test_no_command_beside_the_project_takes_the_public_one(base, tmp_path, publ
 
     assert "99.0" not in done.stdout + done.stderr.replace("==99.0", "")
     assert done.stderr.count("this would install a public one: uv add") == len(AD_HOC), done.stderr
+    assert done.stderr.count("tool.uv.sources") == REFUSED, done.stderr
     assert "in-house-package 1.0" in " ".join(done.stdout.split())
     assert newer.returncode == 0, newer.stderr  # what the line says to type
-    report(pytestconfig, f"{len(AD_HOC)} ways of `uv pip`, `uv run` and `uv tool` to ask for it: refused")
+    report(pytestconfig, f"{REFUSED} ways of `uv pip`, `uv run` and `uv tool` to ask for it: refused")
 
 
 def test_a_private_index_that_is_down_lets_nothing_in(base, tmp_path, public, pytestconfig):
