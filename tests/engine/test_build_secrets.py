@@ -60,7 +60,8 @@ def private(tmp_path: Path) -> Iterator[PackageIndex]:
 def public(tmp_path: Path) -> Iterator[PackageIndex]:
     """A public index with a package that grabs what it can, in each Python that starts beside it."""
     with package_index(tmp_path / "public", {}) as index:
-        write_wheel(tmp_path / "public/wheels", "grabber", "1.0", files={"grabber.pth": GRAB})
+        files = {"grabber.pth": GRAB, "grabber_backend.py": 'raise SystemExit("the backend runs")\n'}
+        write_wheel(tmp_path / "public/wheels", "grabber", "1.0", files=files)
         yield index
 
 
@@ -141,15 +142,28 @@ def test_a_private_package_that_must_be_built_is_named_first(base, tmp_path, pri
     assert PASSWORD not in in_image(IMAGE, "cat", "/opt/venv/taken")
 
 
-def test_a_build_backend_does_not_run_beside_the_password_to_tell_the_version(
-    base, tmp_path, private, public
+@pytest.mark.parametrize(
+    ("line", "written", "said"),
+    [
+        ("version = .*$", 'dynamic = ["version"]', "with-index: pyproject.toml has dynamic metadata"),
+        (r"dependencies = \[", r'\g<0>"grabber >=1 <2", ', "sync: uv cannot read a line of dependencies"),
+        (r"cpu = \[", r'\g<0>"x @ {root:uri}/x"', "sync: uv cannot read a line of dependencies"),
+    ],
+    ids=["dynamic", "dependency", "extra"],
+)
+def test_a_build_backend_does_not_run_beside_the_password_to_tell_what_uv_cannot_read(
+    base, tmp_path, private, public, line, written, said
 ):
     """uv asks the backend of the project itself, whatever it may build."""
     project = make(tmp_path, private.url)
     path = project.path / "pyproject.toml"
-    path.write_text(re.sub(r"(?m)^version = .*$", 'dynamic = ["version"]', path.read_text()))
+    text = re.sub(f"(?m)^{line}", written, path.read_text())
+    text = re.sub(r"(?m)^requires = .*$", 'requires = ["grabber"]', text)
+    path.write_text(re.sub(r"(?m)^build-backend = .*$", 'build-backend = "grabber_backend"', text))
 
     done = build(project, public)
 
+    output = done.stdout + done.stderr
+    assert "the backend runs" not in output
     assert done.returncode != 0
-    assert "with-index: pyproject.toml has dynamic metadata" in done.stdout + done.stderr
+    assert said in output

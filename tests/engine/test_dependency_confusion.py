@@ -56,12 +56,10 @@ def installed(project: BakedProject) -> str:
     ).stdout.strip()
 
 
-def locked(project: BakedProject) -> str:
-    """Return the version that uv.lock has, and the index that it is from."""
+def locked(project: BakedProject, name: str = "in-house-package") -> str:
+    """Return the version of a package that uv.lock has, and the index that it is from."""
     lock = project.read("uv.lock")
-    return " ".join(
-        re.search(r'name = "in-house-package"\nversion = "(.*)"\nsource = .*"(http.*)"', lock).groups()
-    )
+    return " ".join(re.search(rf'name = "{name}"\nversion = "(.*)"\nsource = .*"(http.*)"', lock).groups())
 
 
 def test_the_public_index_really_offers_the_higher_version(base, tmp_path, public, private):
@@ -143,6 +141,30 @@ def test_no_command_beside_the_project_takes_the_public_one(base, tmp_path, publ
     assert "in-house-package 1.0" in " ".join(done.stdout.split())
     assert newer.returncode == 0, newer.stderr  # what the line says to type
     report(pytestconfig, f"{REFUSED} ways of `uv pip`, `uv run` and `uv tool` to ask for it: refused")
+
+
+def test_uv_add_binds_a_package_to_its_index_beside_a_mirror(base, tmp_path, pytestconfig):
+    """uv would write a mirror in its environment into pyproject.toml, and no source for the package."""
+    names = {"in-house-package": "1.0", "in-house-tool": "1.0"}
+    others = {**dict.fromkeys(names, "99.0"), "in-public": "1.0"}
+    public, private = tmp_path / "public", tmp_path / "private"
+    with package_index(public, others) as mirror, package_index(private, names, {"corp": "s3cr3t"}) as index:
+        project = empty(make(tmp_path, index.url))
+        assert build(project, mirror) == "1.0"
+        run = ["docker", "compose", "run", "--rm", "--env", "PYPI_PASSWORD", "app", "sh", "-c"]
+        steps = "uv add --index private in-house-tool && uv add in-public && uv lock --upgrade"
+        settings = {**LOGIN, "PUBLIC_INDEX_URL": mirror.url}
+
+        done = project.run(*run, f"{steps} && uv run env", **settings)
+
+    assert done.returncode == 0, done.stderr
+    assert "XDG_CONFIG_HOME" not in done.stdout
+    written = project.read("pyproject.toml")
+    assert 'in-house-tool = { index = "private" }' in written
+    assert mirror.url not in written
+    assert locked(project, "in-house-tool") == f"1.0 {index.url}"
+    assert locked(project, "in-public") == f"1.0 {mirror.url}"
+    report(pytestconfig, "uv add --index private beside a mirror: the private version stays")
 
 
 def test_a_private_index_that_is_down_lets_nothing_in(base, tmp_path, public, pytestconfig):

@@ -140,6 +140,46 @@ def test_a_url_that_changed_since_the_build_gets_no_login_and_is_named(built):
     assert line in done.stderr
 
 
+SCRIPT = """# /// script
+# dependencies = ["in-house-tool"]
+# [tool.uv]
+# {line}
+# sources.in-house-tool.index = "private"
+# [[tool.uv.index]]
+# name = "private"
+# url = "{url}"
+# ///
+"""
+# Where code in an earlier container may have written a proxy for uv.
+PLANTED = {
+    "the home": "mkdir -p ~/.config/uv && cat line > ~/.config/uv/uv.toml; uv lock --upgrade",
+    "uv.toml": "cp line uv.toml; uv lock --upgrade",
+    "pyproject.toml": "sed -i '/^.tool.uv.$/r line' pyproject.toml; uv lock --upgrade",
+    "a script": "uv lock --script planted.py",
+}
+
+
+@pytest.mark.parametrize("place", PLANTED)
+def test_a_planted_proxy_never_gets_the_login(built, place):
+    folder, before = built.project.path, built.project.read("pyproject.toml")
+    login = {"PYPI_ACCOUNT": "corp", "PYPI_PASSWORD": PASSWORD}
+    with listener() as other:
+        line = f'http-proxy = "{other.root}"'
+        (folder / "line").write_text(f"{line}\n")
+        (folder / "planted.py").write_text(SCRIPT.format(line=line, url=built.index.url))
+        steps = f"{PLANTED[place]}; rm -rf uv.toml ~/.config"
+        done = built.run("--env", "PYPI_PASSWORD", "app", "sh", "-c", steps, **login)
+    (folder / "pyproject.toml").write_text(before)
+
+    assert not other.logins()
+    if place == "the home":
+        assert (other.seen, "Resolved" in done.stderr) == ([], True), done.stderr
+    else:
+        assert other.seen, done.stderr
+        assert "http-proxy in " in done.stderr
+        assert "is new since the build and could send the login elsewhere" in done.stderr
+
+
 @pytest.mark.parametrize("change", ["http for https", "a redirect"])
 def test_neither_plain_http_nor_a_redirect_gets_the_login_of_an_index(built, tmp_path, change):
     """What the image was built for is a file in it: another one is mounted there."""

@@ -10,6 +10,7 @@ import io
 import itertools
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -266,6 +267,7 @@ class Mistake:
     environment: dict[str, str] = field(default_factory=dict)
     url: str = "{url}"
     packages: str = "in-house-package"
+    locked: bool = False
 
 
 INDEX = "the index 'private' in pyproject.toml ({url})"
@@ -278,6 +280,16 @@ MISTAKES = {
     "an account without a password": Mistake(
         f"{INDEX} asks for an account and a password: PYPI_ACCOUNT is corp, but PYPI_PASSWORD is empty here",
         {"PYPI_ACCOUNT": "corp"},
+    ),
+    "nothing is set, with uv.lock": Mistake(
+        f"{INDEX} asks for an account and a password: "
+        "set PYPI_ACCOUNT and PYPI_PASSWORD, or PIP_CONF, or NETRC",
+        locked=True,
+    ),
+    "an account without a password, with uv.lock": Mistake(
+        f"{INDEX} asks for an account and a password: PYPI_ACCOUNT is corp, but PYPI_PASSWORD is empty here",
+        {"PYPI_ACCOUNT": "corp"},
+        locked=True,
     ),
     "a password without an account": Mistake(
         f"{INDEX} asks for an account and a password: PYPI_PASSWORD is set, but PYPI_ACCOUNT is empty",
@@ -311,7 +323,10 @@ MISTAKES = {
 
 
 # One of each: no login, another answer of the index, another server.
-MISTAKES_IN_MAKE_TEST = {"nothing is set", "the package is not there", "a mirror that does not answer"}
+MISTAKES_IN_MAKE_TEST = {
+    *("nothing is set", "nothing is set, with uv.lock"),
+    *("the package is not there", "a mirror that does not answer"),
+}
 
 
 @pytest.mark.parametrize(
@@ -324,6 +339,8 @@ MISTAKES_IN_MAKE_TEST = {"nothing is set", "the package is not there", "a mirror
 def test_a_mistake_is_one_line_that_names_the_setting(attempt, index, mistake):
     names = {"url": index.url, "root": index.root}
     tried = attempt(mistake.url.format(**names), private_packages=mistake.packages)
+    if mistake.locked:
+        lock(tried.project, index)
     tried.environment = mistake.environment
 
     tried.build()
@@ -332,6 +349,33 @@ def test_a_mistake_is_one_line_that_names_the_setting(attempt, index, mistake):
     assert len(tried.said()) == 1, tried.log
     assert tried.said()[0].startswith(mistake.complaint.format(**names))
     assert not PASSWORDS["plain"].is_in(tried.log.encode())
+
+
+def lock(project: BakedProject, index: PackageIndex) -> None:
+    """Write uv.lock on this machine."""
+    uv = Path(sys.executable).with_name("uv")
+    login = {"UV_INDEX_PRIVATE_USERNAME": "corp", "UV_INDEX_PRIVATE_PASSWORD": ACCOUNTS["corp"]}
+    done = project.run(str(uv), "lock", "--python", sys.executable, **login)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_guarded_build_says_that_it_has_no_login(attempt, index):
+    """Neither by a login in the environment nor by the layer of an earlier build."""
+    tried = attempt(index.url)
+    in_the_shell(tried, index, PASSWORDS["plain"])
+    assert tried.build().code == 0, tried.log
+    override = tried.project.path / "compose.override.yaml"
+    override.write_text("services: {app: {build: {network: host}}}\n")
+    files = f"compose.guarded.yaml{os.pathsep}{override}"
+
+    tried.environment["COMPOSE_FILE"] = files
+    tried.build()
+
+    assert tried.code != 0
+    complaint = "asks for an account and a password: builds of compose.guarded.yaml have no login"
+    assert [line.partition(f"({index.url}) ")[2] for line in tried.said()] == [
+        f"{complaint}: for them, remove the packages of this index from pyproject.toml and uv.lock"
+    ]
 
 
 def test_an_index_that_is_down_is_named(attempt, tmp_path):
