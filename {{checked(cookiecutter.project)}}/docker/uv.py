@@ -6,12 +6,18 @@ uv itself is /opt/uv/bin/uv: without the extra of ACCELERATOR, its sync would re
 After each change the doctor checks what is installed; this script returns its exit code.
 """
 
+{% if not cookiecutter.__index_url %}
+import json
+{% endif %}
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+{% if not cookiecutter.__index_url %}
+import tempfile
+{% endif %}
 {% if stack.cuda_from == 'ngc' %}
 from importlib.metadata import distributions
 {% endif %}
@@ -348,7 +354,15 @@ def without_password() -> dict[str, str]:
     """Return the environment without PYPI_PASSWORD, for programs of third parties."""
     return {name: value for name, value in os.environ.items() if name != "PYPI_PASSWORD"}
 {% else %}
-    return [*UV, *words], dict(os.environ)
+    mirror = os.environ.get("PUBLIC_INDEX_URL")
+    if not mirror or split(words)[0] != ["add"]:
+        return [*UV, *words], dict(os.environ)
+    # uv would write a mirror of the environment into pyproject.toml
+    settings = Path(tempfile.mkdtemp(), "uv/uv.toml")
+    settings.parent.mkdir()
+    settings.write_text(f"[[index]]\nurl = {json.dumps(mirror)}\ndefault = true\n")
+    made = ["env", "--unset=UV_DEFAULT_INDEX", f"XDG_CONFIG_HOME={settings.parents[1]}"]
+    return [*UV[:-1], *made, UV[-1], *words], dict(os.environ)
 {% endif %}
 
 
