@@ -1,7 +1,7 @@
 #!/bin/sh
 # sync-environment [--lock|--list-large|--large|--packages] OPTION…: install what pyproject.toml and uv.lock say.
 # It runs in a build step, in the project folder. Other options go to `uv sync`.
-#   --lock         only writes uv.lock where there is none
+#   --lock         only writes uv.lock where there is none, and refuses one that is out of date
 #   --list-large   writes /opt/large/pylock.toml: the large packages, with the versions and hashes of uv.lock
 #   --large        installs those
 #   --packages     installs all others, but not the project and the packages in its folders: their files come later
@@ -26,6 +26,16 @@ lock() {
     fi
 }
 
+# Before anything is installed. Folders of the project, and code that tells its version, are there in the last step only,
+# which checks again.
+refuse_stale_lock() {
+    ! grep -q 'path *=\|workspace\|dynamic' pyproject.toml || return 0
+    if said=$(uv lock --check 2>&1); then return 0; fi
+    case $said in *'needs to be updated'*) ;; *) return 0 ;; esac
+    echo 'sync: uv.lock is out of date: docker compose run --rm app uv lock (no image yet: move uv.lock away for one build)' >&2
+    exit 1
+}
+
 # Bytecode makes the first import fast; that of a package's own tests would be 80 MB beside PyTorch.
 compile() { /usr/bin/python3 -I -m compileall -qq -j 0 -x '/tests/' /opt/venv/lib || true; }
 
@@ -35,10 +45,11 @@ large="$large|numpy|scipy|scikit-learn|sympy|opencv-[a-z-]+"
 export_packages() { uv export --quiet --frozen --no-default-groups --extra "$ACCELERATOR" --no-annotate --no-header "$@"; }
 
 case ${1:-} in
-    --lock) lock; exit ;;
+    --lock) lock; refuse_stale_lock; exit ;;
     --list-large)
         shift
         lock
+        refuse_stale_lock
         mkdir /opt/large
         : > /opt/large/pylock.toml
         if grep -q '^default-groups = .*"ray"' pyproject.toml; then large="$large|ray|pyarrow"; set -- --group ray "$@"; fi
