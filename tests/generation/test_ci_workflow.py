@@ -29,6 +29,15 @@ def test_only_the_build_has_the_password(steps):
     assert [name for name, step in steps.items() if "secrets." in str(step)] == ["Build the images"]
 
 
+def test_dependabot_s_own_secrets_are_asked_for(no_engine, tmp_path):
+    """Its pull requests get no others, so without them every one of them would fail."""
+    project = generate(tmp_path, private_index="https://pypi.example.com/simple")
+
+    assert project.read(".github/dependabot.yml")
+    for file in (".github/workflows/ci.yaml", "docs/private-index.md"):
+        assert "Dependabot secrets alone: add both there" in project.read(file), file
+
+
 def test_the_build_makes_every_image_that_a_later_step_runs(steps):
     """`run` builds an image that is missing, and would need the password for it."""
     lines = [line for step in steps.values() for line in step.get("run", "").splitlines()]
