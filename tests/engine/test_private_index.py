@@ -232,8 +232,8 @@ def in_a_container(tried: Attempt, way: str, password: Password) -> dict[str, li
     }
 
 
-def test_an_outdated_lock_file_is_named_by_the_step_that_has_the_login(attempt, index):
-    """Only there can uv ask the index; a later step would fail at the login that it lacks."""
+def test_an_outdated_lock_file_is_named_before_packages_are_installed(attempt, index):
+    """By a step without the login, where uv cannot ask the index for the new package."""
     tried = attempt(index.url)
     in_the_shell(tried, index, PASSWORDS["plain"])
     tried.build()
@@ -250,6 +250,7 @@ def test_an_outdated_lock_file_is_named_by_the_step_that_has_the_login(attempt, 
 
     assert tried.code != 0
     assert "sync: uv.lock is out of date: docker compose run --rm app uv lock" in tried.log
+    assert "sync-environment --packages" not in tried.log
 
 
 # What names a login in another way than PYPI_ACCOUNT, and what the engine keeps of each build.

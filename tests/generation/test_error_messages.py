@@ -79,11 +79,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     found = [*(TEMPLATE / "capy_template").glob("*.py")]
     for name in ("full", "inference"):
         project: BakedProject = generate(tmp_path_factory.mktemp(name), environment=name, **everything)
-        found += [
-            path
-            for path in project.path.rglob("*")
-            if path.suffix in (".py", ".sh") or path.name == "Dockerfile"
-        ]
+        found += [path for path in project.path.rglob("*") if path.suffix in (".py", ".sh")]
     return [path for path in found if "tests" not in path.parts[-2:]]
 
 
