@@ -254,7 +254,12 @@ def test_the_lock_file_is_made_by_the_documented_command_decides_and_is_guarded(
     stale = copy.run("docker", "compose", "build", "--progress", "plain")
 
     assert stale.returncode != 0
-    assert " ".join(command) in stale.stdout + stale.stderr
+    said = stale.stdout + stale.stderr
+    assert f"sync: uv.lock is out of date: {' '.join(command)}" in said
+    assert "sync-environment --packages" not in said, "it was found after the packages were installed"
+    relocked = copy.run(*command)  # in the image of before
+    assert relocked.returncode == 0, relocked.stderr
+    build(copy)
 
 
 def test_without_a_lock_file_the_image_keeps_its_own_and_the_project_has_none_yet(built, inspect):

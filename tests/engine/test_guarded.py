@@ -14,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import BakedProject
+from tests.conftest import BakedProject, generate
 from tests.generation.conftest import contents
 from tests.support.engine import change_owner
+from tests.support.index_server import package_index
+from tests.support.light_project import empty
 
 NORMAL = ("docker", "compose", "run", "--rm", "app")
 GUARDED = ("docker", "compose", "--file", "compose.guarded.yaml", "run", "--rm", "app")
@@ -108,6 +110,31 @@ def installs_from_cache(log: str) -> bool:
     """Return whether a build took the step that installs packages from an earlier build."""
     [step] = set(re.findall(r"(?m)^(#\d+) \[runtime .*sync-environment --packages", log))
     return f"{step} CACHED" in log.splitlines()
+
+
+@pytest.mark.parametrize(
+    "accounts",
+    [
+        pytest.param({"corp": PASSWORD}, id="a login"),
+        pytest.param(None, id="open", marks=pytest.mark.nightly),
+    ],
+)
+def test_private_packages_are_there_only_if_their_index_asks_for_no_login(base, tmp_path, accounts):
+    """pyproject.toml names the server: a build with the login would send it where untrusted code says."""
+    login = {"PYPI_ACCOUNT": "corp", "PYPI_PASSWORD": PASSWORD} if accounts else {}
+    with package_index(tmp_path / "private", {"in-house-package": "1.0"}, accounts) as index:
+        answers = {"private_index": index.url, "private_packages": "in-house-package"}
+        project = empty(generate(tmp_path, project="capy-copy", **answers))
+        normal, guarded = (
+            project.run(*compose, "build", "--progress", "plain", "app", **login)
+            for compose in (NORMAL[:2], (*GUARDED[:4], "--file", "compose.override.yaml"))
+        )
+
+    said = guarded.stdout + guarded.stderr
+    assert (normal.returncode, guarded.returncode == 0) == (0, not accounts), normal.stderr + said
+    assert ("asks for an account and a password" in said) == bool(accounts)
+    assert PASSWORD not in said
+    assert "only if the index asks for none" in project.read("docs/untrusted-code.md")
 
 
 def test_there_is_no_network_unless_it_is_asked_for(victim, listener):

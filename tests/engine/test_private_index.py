@@ -233,6 +233,27 @@ def in_a_container(tried: Attempt, way: str, password: Password) -> dict[str, li
     }
 
 
+def test_an_outdated_lock_file_is_named_before_packages_are_installed(attempt, index):
+    """By a step without the login, where uv cannot ask the index for the new package."""
+    tried = attempt(index.url)
+    in_the_shell(tried, index, PASSWORDS["plain"])
+    tried.build()
+    assert tried.run("app", "true").returncode == 0  # the first run writes uv.lock
+    pyproject = tried.project.path / "pyproject.toml"
+    for old, new in (
+        ('"in-house-package"]', '"in-house-package", "in-house-tool"]'),
+        ("[tool.uv.sources]\n", '[tool.uv.sources]\nin-house-tool = { index = "private" }\n'),
+    ):
+        assert old in pyproject.read_text()
+        pyproject.write_text(pyproject.read_text().replace(old, new))
+
+    tried.build()
+
+    assert tried.code != 0
+    assert "sync: uv.lock is out of date: docker compose run --rm app uv lock" in tried.log
+    assert "sync-environment --packages" not in tried.log
+
+
 # What names a login in another way than PYPI_ACCOUNT, and what the engine keeps of each build.
 WRONG_IN_MAKE_TEST = {"shell", "pip.conf", ".netrc", OLD}
 

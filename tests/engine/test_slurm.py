@@ -236,7 +236,7 @@ def test_the_lines_of_the_template_s_own_page_run_as_they_are_typed(cluster, bui
     done = BakedProject(folder).run("sh", "-euc", save)
     subprocess.run(["chown", "-R", f"{UID}:{UID}", folder], check=True)
     login.run(build)
-    (folder / "my-project.tar").unlink()
+    (folder / ".cache/image.tar").unlink()
 
     assert done.returncode == 0, done.stderr
     codes, log = login.finish(login.submit(submit))

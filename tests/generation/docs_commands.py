@@ -73,6 +73,8 @@ COMMANDS = {
     # packages
     "docker compose run --rm app uv add NAME": ENGINE
     + "test_added_packages.py::test_the_guide_s_own_package_is_added_and_built_and_starts_as_anybody",
+    "docker compose run --rm app uv lock": ENGINE
+    + "test_build.py::test_the_lock_file_is_made_by_the_documented_command_decides_and_is_guarded",
     "uv add git+https://…": ENGINE
     + "test_added_packages.py::test_packages_from_git_and_from_a_folder_of_the_project_are_in_the_build",
     "uv add --no-workspace ./libs/NAME": ENGINE

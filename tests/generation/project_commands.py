@@ -46,8 +46,6 @@ COMMANDS = {
     "NETWORK=bridge docker compose -f compose.guarded.yaml run --rm app script.py": ENGINE
     + "test_guarded.py::test_there_is_no_network_unless_it_is_asked_for",
     # packages
-    "docker compose run --rm app uv lock": ENGINE
-    + "test_build.py::test_the_lock_file_is_made_by_the_documented_command_decides_and_is_guarded",
     "docker compose run --rm app uv add --dev NAME": "tests/generation/test_uv.py::"
     "test_a_package_of_a_group_is_installed_and_the_last_line_says_which_build_has_it",
     "uv sync": "tests/devcontainer/test_day_two.py::"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 
@@ -28,6 +29,15 @@ def test_only_the_build_has_the_password(steps):
     assert [name for name, step in steps.items() if "secrets." in str(step)] == ["Build the images"]
 
 
+def test_dependabot_s_own_secrets_are_asked_for(no_engine, tmp_path):
+    """Its pull requests get no others, so without them every one of them would fail."""
+    project = generate(tmp_path, private_index="https://pypi.example.com/simple")
+
+    assert project.read(".github/dependabot.yml")
+    for file in (".github/workflows/ci.yaml", "docs/private-index.md"):
+        assert "Dependabot secrets alone: add both there" in project.read(file), file
+
+
 def test_the_build_makes_every_image_that_a_later_step_runs(steps):
     """`run` builds an image that is missing, and would need the password for it."""
     lines = [line for step in steps.values() for line in step.get("run", "").splitlines()]
@@ -40,14 +50,35 @@ def test_the_build_makes_every_image_that_a_later_step_runs(steps):
     assert run == built
 
 
-def test_the_names_of_private_packages_are_not_sent_to_the_scanner(steps):
-    sed = re.search(r"\| (sed .*?) >", steps["Check for known vulnerabilities"]["run"])[1]
+@pytest.mark.parametrize("packages", ["in-house-package,in-house-tool", ""])
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_the_names_of_private_packages_are_not_sent_to_the_scanner(tmp_path, language, packages):
+    """Those of today's pyproject.toml: a package is added long after the project was generated."""
+    answers = {"private_packages": packages, "environment": "training", "readme_language": language}
+    project = generate(tmp_path, private_index="https://pypi.example.com/simple", **answers)
+    toml = project.path / "pyproject.toml"
+    added = '[tool.uv.sources]\nadded-later = { index = "private" }\n"Also.Added" = [{ index = "private" }]\n'
+    toml.write_text(toml.read_text().replace("[tool.uv.sources]\n", added))
+    freeze = ["-e file:///code", "numpy==1.0", "torch==2.14.1+cpu", "in-house-tool-2==2.0"]
+    private = ["added-later==1.0", "also-added==1.0", "in-house-package==1.0", "in-house-tool==2.0"]
+    uv = tmp_path / "uv"
+    uv.write_text("#!/bin/sh\nprintf '%s\\n' " + " ".join(f"'{line}'" for line in [*freeze, *private]))
+    uv.chmod(0o755)
 
-    done = subprocess.run(
-        ["sh", "-c", sed],
-        input="numpy==1.0\nin-house-package==1.0\nin-house-tool==2.0\nin-house-tool-2==2.0\ntorch==2.14.1+cpu\n",
-        capture_output=True,
-        text=True,
-    )
+    sent = []
+    for page in (".github/workflows/ci.yaml", "docs/deploy.md"):
+        command = re.search(r"sh -c '(uv pip freeze .*?) > /tmp/packages.txt", project.read(page))[1]
+        path = f"{tmp_path}:{os.environ['PATH']}"
+        done = subprocess.run(
+            ["sh", "-c", command],
+            cwd=project.path,
+            env={"PATH": path},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        sent.append(done.stdout.split())
 
-    assert done.stdout.split() == ["numpy==1.0", "in-house-tool-2==2.0", "torch==2.14.1"]
+    public = ["numpy==1.0", "torch==2.14.1", "in-house-tool-2==2.0"]
+    others = [] if packages else private[2:]  # no package of this project's index
+    assert sent == [[*public, *others]] * 2

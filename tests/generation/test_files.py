@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -46,6 +47,24 @@ READERS = {
 
 def test_the_files_are_exactly_the_expected_ones(project, answers):
     assert project.files() == expected_files("my_project", answers)
+
+
+def test_data_is_ignored_at_the_root_only(bake):
+    """A folder of code may have the same name: it would silently not be committed, or not be copied."""
+    project = bake()
+    block = project.read(".gitignore").split("# Data and results")[1].split("\n\n")[0]
+    folders = [line.strip("/") for line in block.splitlines()[1:]] + ["dist"]
+    subprocess.run(["git", "init", "--quiet"], cwd=project.path, check=True)
+
+    asked = [f"{place}{folder}/heads.py" for folder in folders for place in ("", "src/my_project/")]
+    done = subprocess.run(
+        ["git", "check-ignore", *asked], cwd=project.path, capture_output=True, text=True, check=True
+    )
+
+    assert {"checkpoints", "data", "outputs", "runs"} <= set(folders)
+    assert done.stdout.split() == asked[::2]
+    # there a name is the root's, without `**/`
+    assert set(folders) <= set(project.read(".dockerignore").splitlines())
 
 
 def test_no_folder_is_empty(project):

@@ -134,6 +134,28 @@ def test_the_former_doctor_py_goes_unless_its_owner_changed_it(template, request
     assert not own_check or "check_own" in read(project, "docker/doctor.py")
 
 
+def test_uv_lock_comes_between_an_update_and_the_build():
+    """The template changes pins in pyproject.toml, and a build refuses a uv.lock without them."""
+    pages = [
+        *(TEMPLATE / "docs").glob("*.md"),
+        *TEMPLATE.glob("README*.md"),
+        *TEMPLATE.glob("templates/**/*.md"),
+    ]
+    blocks = [
+        block.split("\n") for page in pages for block in fences(page.read_text()) if "cruft update" in block
+    ]
+
+    after = [block[-2:] for block in blocks]
+
+    assert after == [["docker compose run --rm app uv lock", "docker compose build"]] * len(after)
+    assert len(after) >= 4
+
+
+def fences(text: str) -> list[str]:
+    """Return the shell blocks of a page."""
+    return re.findall(r"(?ms)^```sh\n(.*?)\n```$", text)
+
+
 def test_answers_are_changed_later(project):
     answers = {"cuda": "cu12-py312", "notebook": True, "environment": "full"}
     changes = [  # a file, what it has before, what it has then

@@ -1,7 +1,7 @@
 #!/bin/sh
 # sync-environment [--lock|--list-large|--large|--packages] OPTION…: install what pyproject.toml and uv.lock say.
 # It runs in a build step, in the project folder. Other options go to `uv sync`.
-#   --lock         only writes uv.lock where there is none
+#   --lock         only writes uv.lock where there is none, and refuses one that is out of date
 #   --list-large   writes /opt/large/pylock.toml: the large packages, with the versions and hashes of uv.lock
 #   --large        installs those
 #   --packages     installs all others, but not the project and the packages in its folders: their files come later
@@ -26,6 +26,18 @@ lock() {
     fi
 }
 
+# Before anything is installed. uv asks an index only about a uv.lock that does not fit; without a login it then finds no
+# solution. Only the last step has what else it may need: folders of the project, and code that tells its version.
+refuse_stale_lock() {
+    # not beside the password of a private index: uv may run the project's build backend
+    [ -z "${UV_NO_BUILD:-}" ] || return 0
+    ! grep -q 'path *=\|workspace\|dynamic' pyproject.toml || return 0
+    if said=$(uv lock --check 2>&1); then return 0; fi
+    case $said in *'needs to be updated'* | *'No solution found'*) ;; *) return 0 ;; esac
+    echo 'sync: uv.lock is out of date: docker compose run --rm app uv lock (no image yet: move uv.lock away for one build)' >&2
+    exit 1
+}
+
 # Bytecode makes the first import fast; that of a package's own tests would be 80 MB beside PyTorch.
 compile() { /usr/bin/python3 -I -m compileall -qq -j 0 -x '/tests/' /opt/venv/lib || true; }
 
@@ -35,10 +47,11 @@ large="$large|numpy|scipy|scikit-learn|sympy|opencv-[a-z-]+"
 export_packages() { uv export --quiet --frozen --no-default-groups --extra "$ACCELERATOR" --no-annotate --no-header "$@"; }
 
 case ${1:-} in
-    --lock) lock; exit ;;
+    --lock) lock; refuse_stale_lock; exit ;;
     --list-large)
         shift
         lock
+        refuse_stale_lock
         mkdir /opt/large
         : > /opt/large/pylock.toml
         if grep -q '^default-groups = .*"ray"' pyproject.toml; then large="$large|ray|pyarrow"; set -- --group ray "$@"; fi
