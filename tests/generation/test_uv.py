@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import BakedProject
+from tests.support.index_server import package_index
 
 SYNC = "sync --extra cpu --group dev"
 # As the entrypoint and VS Code have it: without the environment, `uv` starts again by the entrypoint.
@@ -596,3 +597,23 @@ class Uv:
         """Return the two files that a change writes, as far as they are there."""
         names = ("pyproject.toml", "uv.lock")
         return {name: self.project.read(name) for name in names if (self.project.path / name).exists()}
+
+
+def test_a_mirror_of_the_environment_is_used_and_not_written_into_pyproject_toml(bake, tmp_path):
+    """With a private index: tests/engine/test_dependency_confusion.py."""
+    project = bake()
+    (project.path / "pyproject.toml").write_text(
+        "[project]\nname = 'p'\nversion = '0'\nrequires-python = '>=3.10'\n"
+    )
+    uv = Uv(project, tmp_path)
+    real = str(Path(sys.executable).with_name("uv"))
+    uv.script.write_text(uv.script.read_text().replace(repr(str(tmp_path / "uv")), repr(real)))
+
+    with package_index(tmp_path / "mirror", {"some-package": "1.0"}) as mirror:
+        settings = {"PUBLIC_INDEX_URL": mirror.url, "UV_DEFAULT_INDEX": mirror.url, "TMPDIR": str(tmp_path)}
+        done = project.run(*uv.command("add --no-sync some-package"), **PATH, **settings)
+
+    assert done.returncode == 0, done.stderr
+    assert '"some-package>=1.0"' in project.read("pyproject.toml")
+    assert mirror.url in project.read("uv.lock")
+    assert mirror.url not in project.read("pyproject.toml")
