@@ -209,6 +209,7 @@ def test_no_engine_and_no_way_to_start_one(no_engine, monkeypatch, capsys, syste
 def test_no_network_for_the_download(debian_and_root, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(debian, "archive", lambda: "http://127.0.0.1:9/debian")
+    monkeypatch.setattr(debian, "APT_CONF", f'{debian.APT_CONF}Acquire::Retries "0";\n')
 
     with pytest.raises(EngineError, match=r"^no network for the download\? .*127\.0\.0\.1"):
         debian.fetch()
