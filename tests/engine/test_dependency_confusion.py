@@ -22,7 +22,8 @@ PACKAGE = {"in-house-package": "1.0"}
 @pytest.fixture
 def public(tmp_path: Path) -> Iterator[PackageIndex]:
     """A public index with the attacker's version, and all the real packages."""
-    with package_index(tmp_path / "public", {"in-house-package": "99.0"}) as index:
+    packages = {"in-house-package": "99.0"}
+    with package_index(tmp_path / "public", packages, content=str(packages)) as index:
         yield index
 
 
