@@ -270,6 +270,24 @@ def with_ray(bake) -> BakedProject:
     return bake(scale_out="ray")
 
 
+def test_the_machines_of_a_cluster_meet_at_the_head_s_address(with_ray):
+    """compose.ray.yaml, which no test starts: it needs several machines."""
+    services = yaml.safe_load(with_ray.read("compose.ray.yaml"))["services"]
+    head, worker = (options(services[name]["command"]) for name in ("ray-head", "ray-worker"))
+    dashboards = [service["environment"]["RAY_API_SERVER_ADDRESS"] for service in services.values()]
+
+    assert re.fullmatch(rf"\$\{{RAY_HEAD:-[\w.]+\}}:{head['--port']}", worker["--address"])
+    assert head["--node-ip-address"] == head["--dashboard-host"] == "${RAY_HEAD:-127.0.0.1}"
+    # Ray's default port
+    assert dashboards == [f"http://{head['--dashboard-host']}:8265"] * len(services)
+    assert {service["network_mode"] for service in services.values()} == {"host"}
+
+
+def options(command: list[str]) -> dict[str, str]:
+    """Return the options of a command with their values."""
+    return dict(word.split("=", 1) for word in command if "=" in word)
+
+
 def make_token(project: BakedProject, umask: str = "022") -> subprocess.CompletedProcess[str]:
     """Run docker/ray-token.sh from another folder."""
     script = project.path / "docker/ray-token.sh"
