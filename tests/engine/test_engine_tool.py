@@ -14,18 +14,19 @@ import pytest
 from engines import debian, engine, gpu_engine
 from engines.daemon import Daemon
 from engines.steps import EngineError, locked
+from tests.support.engine import give_up
 from tests.support.waiting import ends
 
 HOOK = Path(__file__).parent.parent / "support" / "nvidia-container-runtime-hook"
 
 
 @pytest.fixture
-def debian_and_root() -> None:
-    """Skip where no private engine can be started at all."""
+def debian_and_root(pytestconfig: pytest.Config) -> None:
+    """Give up where no private engine can be started at all."""
     try:
         engine.refuse_unless_debian_and_root()
     except EngineError as error:
-        pytest.skip(str(error))
+        give_up(pytestconfig, f"NO PRIVATE ENGINE: {error}")
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from engines.daemon import Daemon
 from engines.gpu_engine import copy_image, programs
 from engines.steps import EngineError, locked
 from tests.conftest import BakedProject
-from tests.support.engine import change_owner
+from tests.support.engine import change_owner, give_up
 from tests.support.index_server import write_wheel
 from tests.support.light_project import empty
 from tests.support.own_engine import own_engine
@@ -95,10 +95,10 @@ def begun(project: BakedProject, *command: str, until: str, **environment: str) 
 
 
 @contextmanager
-def tiny(folder: Path, megabytes: int) -> Iterator[None]:
+def tiny(folder: Path, megabytes: int, config: pytest.Config) -> Iterator[None]:
     """Mount a small file system at a folder."""
     if os.getuid() != 0:
-        pytest.skip("only root can mount a file system")
+        give_up(config, "NOT ROOT: only root can mount a file system")
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)], check=True)
     try:
         yield
@@ -139,10 +139,10 @@ def test_an_engine_that_stops_in_the_middle_of_a_run_and_of_a_build(
         assert_it_works(mine, **there)  # with the image of before
 
 
-def test_a_full_disk_below_the_project_is_said_in_one_line(built, image, tmp_path):
+def test_a_full_disk_below_the_project_is_said_in_one_line(built, image, tmp_path, pytestconfig):
     folder = tmp_path / "code"
     folder.mkdir()
-    with tiny(folder, 3):
+    with tiny(folder, 3, pytestconfig):
         project = BakedProject(Path(shutil.copytree(built.path, folder / "capy-test")))
         change_owner(folder, *OWNER, image)
         filler = folder / "filler"
@@ -159,10 +159,10 @@ def test_a_full_disk_below_the_project_is_said_in_one_line(built, image, tmp_pat
         assert_it_works(project)
 
 
-def test_a_full_cache_is_found_by_the_doctor_and_stops_no_script(mine, image, tmp_path):
+def test_a_full_cache_is_found_by_the_doctor_and_stops_no_script(mine, tmp_path, pytestconfig):
     cache = tmp_path / "cache"
     cache.mkdir()
-    with tiny(cache, 1):
+    with tiny(cache, 1, pytestconfig):
         os.chown(cache, *OWNER)
         with contextlib.suppress(OSError):
             (cache / "filler").write_bytes(b"x" * 2**21)
@@ -179,7 +179,10 @@ def test_a_full_disk_below_the_engine_is_the_engine_s_own_line(
 ):
     data = tmp_path / "data"
     data.mkdir()
-    with tiny(data, 100), own_engine("fulltest", pytestconfig, data / "engine") as (daemon, there):
+    with (
+        tiny(data, 100, pytestconfig),
+        own_engine("fulltest", pytestconfig, data / "engine") as (daemon, there),
+    ):
         other = engines.private(daemon, programs()[1])
         with pytest.raises(EngineError):
             copy_image(light_image, engine, other)

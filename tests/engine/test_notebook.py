@@ -34,9 +34,8 @@ START_SECONDS = 60
 @pytest.fixture(scope="module")
 def browser(base: Base) -> Iterator[Browser]:
     """Debian's Chromium in a container, which reaches this machine's loopback and listens on it."""
-    if not base.stand_in:
-        pytest.skip("NO BROWSER: the tests' Chromium is Debian's, and this base image is Ubuntu's")
-    image = build_image(recipe("browser"), "capy-env-browser", f"BASE={base.name}", network="host")
+    debian = base.name if base.stand_in else "debian:12"  # Ubuntu's chromium is a snap
+    image = build_image(recipe("browser"), "capy-env-browser", f"BASE={debian}", network="host")
     port = free_port()
     command = ["docker", "run", "--detach", "--rm", "--network", "host", image]
     command += [f"--remote-debugging-port={port}", "about:blank"]
