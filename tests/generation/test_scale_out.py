@@ -337,16 +337,28 @@ def test_a_second_token_does_not_take_the_place_of_the_first(with_ray):
     assert [path.name for path in with_ray.path.glob(".ray-token*")] == [".ray-token"]
 
 
-@pytest.mark.parametrize("name", [".ray-token", ".ray-token.part"])
-def test_the_token_is_not_written_through_a_link(with_ray, tmp_path, name):
+def test_the_token_is_not_written_through_a_link(with_ray, tmp_path):
     """A script in a container could lead it to any file of the host."""
     target = tmp_path / "profile"
     target.write_text("mine")
-    (with_ray.path / name).symlink_to(target)
+    (with_ray.path / ".ray-token").symlink_to(target)
 
     make_token(with_ray)
 
     assert target.read_text() == "mine"
+
+
+def test_nor_through_a_link_with_the_name_that_it_has_at_first(with_ray, tmp_path):
+    """It is another one each time."""
+    (tmp_path / "mv").write_text(f"#!/bin/sh\necho \"$1\" >> '{tmp_path}/names'\n")
+    (tmp_path / "mv").chmod(0o755)
+
+    for _ in range(2):
+        done = with_ray.run("sh", "-c", f"PATH='{tmp_path}':$PATH sh docker/ray-token.sh")
+        assert done.returncode == 0, done.stderr
+
+    first, second = (tmp_path / "names").read_text().split()
+    assert first != second
 
 
 def test_two_projects_have_two_tokens(bake):
