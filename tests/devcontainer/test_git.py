@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -112,10 +113,16 @@ def lint(tree: DevContainer, folder: Path) -> subprocess.CompletedProcess[str]:
     return tree.user.run(*settings, *command, folder=folder)
 
 
+def verdicts(output: str) -> set[str]:
+    """Return what the linters came to; one without a file to check was skipped."""
+    return set(re.findall(r"(?m)^.+\.(Passed|Failed|Skipped)$", output))
+
+
 def test_every_linter_runs_in_a_worktree(tree):
     done = lint(tree, tree.project.path)
 
     assert done.returncode == 0, done.stdout + done.stderr
+    assert verdicts(done.stdout) == {"Passed"}, done.stdout
     assert "entrypoint:" not in done.stdout + done.stderr
 
 
@@ -144,6 +151,7 @@ def test_every_linter_runs_where_git_sees_no_repository(tree, tmp_path_factory, 
     assert (first.returncode, second.returncode) == (1, 0), first.stdout + second.stdout + second.stderr
     assert "Fixing" in first.stdout or "1 file reformatted" in first.stdout
     assert (first.stdout + first.stderr).count(said) == 1
+    assert verdicts(second.stdout) == {"Passed"}, second.stdout
     assert (folder / "ugly.py").read_text() == "x = 1\n"
     assert not (folder / ".git/objects").exists()
 

@@ -1,11 +1,18 @@
 """The image: what it is built from, what is in it, what is not, and what a build says."""
 
+import hashlib
 import json
+import os
+import shutil
+import subprocess
 import time
+from pathlib import Path
 
 import pytest
+import trustme
 
 from capy_template.matrix import stack
+from tests.conftest import BakedProject
 from tests.support.light_project import empty
 from tests.support.workers import image_of
 
@@ -184,6 +191,34 @@ def test_no_certificate_of_the_build_is_in_the_image(docker, image, base, inspec
 
     assert after == before
     assert "ca-bundle" not in inspect("env; find / -xdev -name 'ca-bundle*'")
+
+
+def test_no_layer_has_a_certificate_of_ca_bundle(light, tmp_path):
+    """A new certificate, in a build that runs each step that downloads."""
+    own = trustme.CA().cert_pem.bytes().decode()
+    system = os.environ.get("CA_BUNDLE")
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_text((Path(system).read_text() if system else "") + own)
+    digest = hashlib.sha256(bundle.read_bytes()).hexdigest()
+    project = BakedProject(Path(shutil.copytree(light.path, tmp_path / light.path.name)))
+    compose, dockerfile = project.path / "compose.yaml", project.path / "docker/Dockerfile"
+    compose.write_text(compose.read_text().replace("image: capy-env-light", "image: capy-copy"))
+    first = "FROM system AS uv\n"
+    given = f"RUN --mount=type=secret,id=ca sha256sum /run/secrets/ca | grep {digest}\n"
+    dockerfile.write_text(dockerfile.read_text().replace(first, first + given))
+    with (project.path / "pyproject.toml").open("a") as pyproject:
+        pyproject.write(f"# {digest}: the packages are installed anew\n")
+
+    log = build(project, CA_BUNDLE=str(bundle))
+
+    assert "CACHED" not in step(log, "sync-environment --packages")
+    saved = tmp_path / "image.tar"  # its layers, one after the other
+    subprocess.run(["docker", "save", "--output", saved, image_of("capy-copy")], check=True)
+    certificate = own.splitlines()[5]
+    count = [["grep", "-c", "-a", "-F", text, saved] for text in (certificate, digest)]
+    found = [subprocess.run(command, capture_output=True, text=True).stdout.strip() for command in count]
+    assert found[0] == "0"
+    assert found[1] != "0"  # the project's files are in the image
 
 
 # ----------------------------------------------------------------------------------- what a build does

@@ -59,8 +59,8 @@ def private(tmp_path: Path) -> Iterator[PackageIndex]:
 @pytest.fixture
 def public(tmp_path: Path) -> Iterator[PackageIndex]:
     """A public index with a package that grabs what it can, in each Python that starts beside it."""
-    with package_index(tmp_path / "public", {}) as index:
-        files = {"grabber.pth": GRAB, "grabber_backend.py": 'raise SystemExit("the backend runs")\n'}
+    files = {"grabber.pth": GRAB, "grabber_backend.py": 'raise SystemExit("the backend runs")\n'}
+    with package_index(tmp_path / "public", {}, content=str(files)) as index:
         write_wheel(tmp_path / "public/wheels", "grabber", "1.0", files=files)
         yield index
 

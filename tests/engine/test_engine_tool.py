@@ -14,18 +14,19 @@ import pytest
 from engines import debian, engine, gpu_engine
 from engines.daemon import Daemon
 from engines.steps import EngineError, locked
+from tests.support.engine import give_up
 from tests.support.waiting import ends
 
 HOOK = Path(__file__).parent.parent / "support" / "nvidia-container-runtime-hook"
 
 
 @pytest.fixture
-def debian_and_root() -> None:
-    """Skip where no private engine can be started at all."""
+def debian_and_root(pytestconfig: pytest.Config) -> None:
+    """Give up where no private engine can be started at all."""
     try:
         engine.refuse_unless_debian_and_root()
     except EngineError as error:
-        pytest.skip(str(error))
+        give_up(pytestconfig, f"NO PRIVATE ENGINE: {error}")
 
 
 @pytest.fixture
@@ -209,6 +210,7 @@ def test_no_engine_and_no_way_to_start_one(no_engine, monkeypatch, capsys, syste
 def test_no_network_for_the_download(debian_and_root, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(debian, "archive", lambda: "http://127.0.0.1:9/debian")
+    monkeypatch.setattr(debian, "APT_CONF", f'{debian.APT_CONF}Acquire::Retries "0";\n')
 
     with pytest.raises(EngineError, match=r"^no network for the download\? .*127\.0\.0\.1"):
         debian.fetch()

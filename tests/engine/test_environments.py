@@ -59,11 +59,18 @@ def test_an_environment_of_a_line_is_generated_and_locked_or_refused(
         done.append("refused")
         return
 
-    project = generate(tmp_path, environment=environment, cuda=line)
+    project = generated(line, environment, pytorch, tmp_path)
     done.append("generates")
-    pytorch.use_in(project)
     lock(project)
     done.append("locks")
+
+
+def generated(line, environment, pytorch, tmp_path) -> BakedProject:
+    """Return a project of a line, the same one for each test of a pair."""
+    answers = {"environment": environment, "cuda": line, **ANSWERS[line]}
+    project = generate(tmp_path, project=f"capy-env-{environment}", **answers)
+    pytorch.use_in(project)
+    return project
 
 
 def made(line, environment, pytorch, request, tmp_path) -> tuple[BakedProject, dict[str, str]]:
@@ -71,9 +78,7 @@ def made(line, environment, pytorch, request, tmp_path) -> tuple[BakedProject, d
     settings = {"ACCELERATOR": "cpu"}
     if environment == "training-ngc":
         settings["BASE_IMAGE"] = request.getfixturevalue("ngc_image")
-    answers = {"environment": environment, "cuda": line, **ANSWERS[line]}
-    project = generate(tmp_path, project=f"capy-env-{environment}", **answers)
-    pytorch.use_in(project)
+    project = generated(line, environment, pytorch, tmp_path)
     lock(project)
     return project, settings
 

@@ -24,16 +24,26 @@ NORMAL = ("docker", "compose", "run", "--rm", "app")
 GUARDED = ("docker", "compose", "--file", "compose.guarded.yaml", "run", "--rm", "app")
 PASSWORD = "a-password-of-the-host"
 SECRETS = (".env", ".git/config", ".cache/huggingface/token")
-HOST_RUNS = {
-    "the settings of the next run": "open('.env', 'a').write('USER_ID=0\\nCACHE_DIR=/\\n')",
-    "the cache as a symlink": "shutil.rmtree('.cache'); os.symlink('/', '.cache')",
-    "an override of Compose's": "open('compose.override.yaml', 'w').write('services: {app: {user: root}}')",
-    "a git hook": "open('.git/hooks/pre-commit', 'w').write('touch pwned')",
-    "what VS Code runs": "open('docker/write-env.sh', 'a').write('touch pwned')",
-    "the dev container": "open('.devcontainer/devcontainer.json', 'w').write('{}')",
-    "the guard itself": "open('compose.guarded.yaml', 'w').write('services: {app: {image: x}}')",
-    "the outputs as a symlink": "os.rename('outputs', 'o'); os.symlink('.git/hooks', 'outputs')",
+# What the host runs or reads, and the code that changes it.
+ATTACKS = {
+    ".env": "open('.env', 'a').write('USER_ID=0\\nCACHE_DIR=/\\n')",
+    ".cache": "shutil.rmtree('.cache'); os.symlink('/', '.cache')",
+    "compose.override.yaml": "open('compose.override.yaml', 'w').write('services: {app: {user: root}}')",
+    ".git/hooks/pre-commit": "open('.git/hooks/pre-commit', 'w').write('touch pwned')",
+    "docker/write-env.sh": "open('docker/write-env.sh', 'a').write('touch pwned')",
+    ".devcontainer/devcontainer.json": "open('.devcontainer/devcontainer.json', 'w').write('{}')",
+    "compose.guarded.yaml": "open('compose.guarded.yaml', 'w').write('services: {app: {image: x}}')",
+    "outputs": "os.rename('outputs', 'o'); os.symlink('.git/hooks', 'outputs')",
 }
+# Each of them, whatever becomes of the others.
+ATTACK = f"""
+import os, shutil
+for attack in {list(ATTACKS.values())}:
+    try:
+        exec(attack)
+    except OSError as error:
+        print(attack, error)
+"""
 HOG = """
 import os, time
 made = 0
@@ -63,16 +73,15 @@ def victim(light: BakedProject, image: str, tmp_path: Path) -> Iterator[BakedPro
     change_owner(project.path, 0, 0, image)
 
 
-@pytest.mark.parametrize("attack", HOST_RUNS.values(), ids=HOST_RUNS)
-def test_nothing_that_the_host_runs_or_reads_can_be_changed(victim, attack):
+def test_nothing_that_the_host_runs_or_reads_can_be_changed(victim):
     before = host_files(victim)
 
-    guarded = run(victim, GUARDED, f"import os, shutil\n{attack}")
+    guarded = run(victim, GUARDED, ATTACK)
     after = host_files(victim)
-    normal = run(victim, NORMAL, f"import os, shutil\n{attack}")
+    normal = run(victim, NORMAL, ATTACK)
 
-    assert after == before, guarded
-    assert host_files(victim) != before, normal  # the attack is one
+    assert changed(before, after) == set(), guarded
+    assert set(ATTACKS) - changed(before, host_files(victim)) == set(), normal  # each attack is one
 
 
 def test_no_secret_of_the_project_and_no_capability_is_there(victim):
@@ -210,6 +219,13 @@ def host_files(project: BakedProject) -> dict[str, bytes | str | None]:
         for path in project.path.rglob("*")
         if path.name != "script.py"
     }
+
+
+def changed(before: dict, after: dict) -> set[str]:
+    """Return the names that are new, gone or other than before."""
+    missing = object()
+    names = before.keys() | after.keys()
+    return {name for name in names if before.get(name, missing) != after.get(name, missing)}
 
 
 def run(project: BakedProject, service: tuple[str, ...], code: str, **settings: str) -> str:

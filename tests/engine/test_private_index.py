@@ -23,7 +23,7 @@ from rich.table import Table
 from tests.conftest import BakedProject, generate, use_cookiecutter_settings_of
 from tests.support.index_server import PackageIndex, package_index
 from tests.support.leaks import HISTORY, Password, build_records, in_folder, output, places
-from tests.support.light_project import empty
+from tests.support.light_project import empty, without_retries
 from tests.support.workers import image_of, report
 
 IMAGE = image_of("capy-index")
@@ -363,6 +363,7 @@ def test_a_mistake_is_one_line_that_names_the_setting(attempt, index, mistake):
     if mistake.locked:
         lock(tried.project, index)
     tried.environment = mistake.environment
+    without_retries(tried.project)
 
     tried.build()
 
@@ -403,6 +404,7 @@ def test_an_index_that_is_down_is_named(attempt, tmp_path):
     with package_index(tmp_path / "down", {"in-house-package": "1.0"}, ACCOUNTS) as index:
         tried = attempt(index.url)
     in_the_shell(tried, index, PASSWORDS["special"])
+    without_retries(tried.project)
 
     tried.build()
 

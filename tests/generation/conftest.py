@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import itertools
 import os
 from collections.abc import Iterator, Mapping
@@ -108,8 +109,11 @@ class Projects(Mapping):
 
     def __getitem__(self, name: str) -> BakedProject:
         """Return a project; wait if another worker generates it."""
-        answers = self.answers[name]
-        folder = self.folder / str(COMBINATIONS.index(answers))
+        return self.of(self.answers[name])
+
+    def of(self, answers: Mapping[str, str | bool]) -> BakedProject:
+        """Return the project of these answers, of a combination or others."""
+        folder = self.folder / hashlib.sha256(sentence(answers).encode()).hexdigest()
         folder.mkdir(exist_ok=True)
         with (folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)

@@ -56,7 +56,8 @@ COMMANDS = {
     + "test_private_index.py::test_a_build_has_the_package_and_the_password_is_nowhere",
     # more than one machine
     "docker compose run --rm app predict.py": RAY + "test_the_script_runs_on_one_machine_without_a_cluster",
-    "docker compose run --rm app train.py": RAY + "test_the_script_runs_on_one_machine_without_a_cluster",
+    # by tests/test_cluster.py of the project
+    "docker compose run --rm app train.py": RAY + "test_the_project_s_own_tests_pass",
     "echo RAY_HEAD=10.0.0.1 >> .env": "not run: writes the address that the tests give in the environment",
     "ssh second *": "not run: ssh's own way to run a command on another machine",
     "image=$(docker compose config --images app)": CHARLIECLOUD,

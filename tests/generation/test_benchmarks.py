@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import time
 from contextlib import contextmanager
 from types import SimpleNamespace
 
@@ -88,10 +89,16 @@ def test_each_round_has_every_way_and_every_other_one_goes_backwards():
     assert min(values[PRODUCT] + values[FLOOR]) == 3, "the round that warms up counts"
 
 
-def test_a_start_lasts_until_the_first_line_and_not_until_the_end():
-    script = "import time; print('here', flush=True); time.sleep(2); print('there')"
+@pytest.mark.parametrize(("clock", "whole"), [(first_line, False), (seconds, True)])
+def test_a_start_lasts_until_the_first_line_and_not_until_the_end(tmp_path, clock, whole):
+    end = tmp_path / "end"  # all processes have one clock
+    script = "import pathlib, sys, time; print('here', flush=True); time.sleep(0.5); "
+    script += f"pathlib.Path({str(end)!r}).write_text(str(time.perf_counter()))"
+    begin = time.perf_counter()
 
-    assert first_line([*PYTHON, script]) < 2 <= seconds([*PYTHON, script])
+    taken = clock([*PYTHON, script])
+
+    assert (begin + taken > float(end.read_text())) == whole
 
 
 @pytest.mark.parametrize("clock", [seconds, first_line, output])

@@ -20,17 +20,27 @@ NO_MESSAGES = (
     "…. Nothing was written",
     "docker compose run --rm app uv add --no-sync",
     "not a 64-bit little-endian ELF file",
+    "nothing in it is for the dynamic loader",
 )
 # What the tools print that are not ours: these rows cannot be found in our files.
 OTHERS = ("Docker and Compose", "CUDA and the driver")
 FEWEST = 8  # letters that tell one message from another
+PUT_IN = r"\$\{[^}]*\}|\$\w+|\$\([^)]*\)"  # in a text of the shell
 
 
 def rows(section: str = "") -> list[str]:
-    """Return the messages of the page, or of one of its sections."""
+    """Return the messages of the page, or of one of its sections: what a first cell begins with."""
     text = re.search(rf"(?ms)^## {section}\n(.*?)(?=^## |\Z)", PAGE)[1] if section else PAGE
     first = [line.split(" | ")[0] for line in text.splitlines() if line.startswith("| `")]
-    return [message for cell in first for message in re.findall(r"`([^`]+)`", cell)]
+    lists = [re.match(r"\| `[^`]+`(?:, `[^`]+`)*", cell)[0] for cell in first]
+    return [message for text in lists for message in re.findall(r"`([^`]+)`", text)]
+
+
+def ours() -> list[str]:
+    """Return the messages of the page that are not another program's."""
+    sections = re.findall(r"(?m)^## (.*)$", PAGE)
+    found = [message for name in sections if name not in OTHERS for message in rows(name)]
+    return [message for message in found if message not in NOT_OURS]
 
 
 def parts(message: str) -> list[str]:
@@ -63,9 +73,9 @@ def of_shell(source: str) -> Iterator[str]:
     """Yield the messages of a shell script: what die and say print, and what echo sends to stderr."""
     quoted = r"""(?:'([^']*)'|"((?:[^"\\]|\\.)*)")"""
     for found in re.finditer(rf"(?:\bdie \d+|\bsay) {quoted}", source):
-        yield re.sub(r"\$\{?\w+[^}\s]*\}?|\$\w+", "…", found[1] or found[2])
+        yield re.sub(PUT_IN, "…", found[1] or found[2])
     for found in re.finditer(rf"\becho {quoted}[^\n]*(?:\\\n[^\n]*)?>&2", source):
-        yield re.sub(r"\$\{?\w+[^}\s]*\}?|\$\w+|\$\([^)]*\)", "…", found[1] or found[2])
+        yield re.sub(PUT_IN, "…", found[1] or found[2])
 
 
 @pytest.fixture(scope="module")
@@ -92,22 +102,24 @@ def messages(path: Path) -> list[str]:
 
 
 def test_every_message_is_on_the_page(sources):
-    known = [parts(row) for row in rows()]
+    known = [re.compile(".*".join(map(re.escape, parts(row)))) for row in ours()]
     printed = {text for path in sources for text in messages(path)}
 
-    missing = [text for text in printed if not any(all(part in text for part in row) for row in known if row)]
+    missing = [text for text in printed if not any(row.search(text) for row in known)]
     assert sorted(missing) == [], "add a row to docs/error-messages.md"
     assert len(printed) > 80
 
 
-def test_no_row_is_about_a_message_that_is_gone(sources):
-    ours = "\n".join(path.read_text(encoding="utf-8") for path in sources)
-    ours += (TEMPLATE / "hooks/post_gen_project.py").read_text()
-    code = re.sub(r"""["']\s*\n\s*f?["']""", "", ours)
-    sections = re.findall(r"(?m)^## (.*)$", PAGE)
-    gone = [row for name in sections if name not in OTHERS for row in rows(name) if not said(row, code)]
+def test_every_row_has_enough_of_its_message_to_stand_for_no_other():
+    assert [row for row in ours() if max(map(len, parts(row)), default=0) < FEWEST] == []
 
-    assert [row for row in gone if row not in NOT_OURS] == []
+
+def test_no_row_is_about_a_message_that_is_gone(sources):
+    text = "\n".join(path.read_text(encoding="utf-8") for path in sources)
+    text += (TEMPLATE / "hooks/post_gen_project.py").read_text()
+    code = re.sub(r"""["']\s*\n\s*f?["']""", "", text)
+
+    assert [row for row in ours() if not said(row, code)] == []
 
 
 def said(row: str, code: str) -> bool:
@@ -119,9 +131,7 @@ def said(row: str, code: str) -> bool:
 NOT_OURS = {
     'Error: "…" directory already exists',
     "ValueError: … provided for choice variable …",
-    "failed to solve: …",
     "PROBLEM …",
-    "doctor --build",
     "invalid peer certificate: UnknownIssuer",
     "CERTIFICATE_VERIFY_FAILED",
     "No solution found when resolving dependencies",

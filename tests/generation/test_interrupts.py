@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import random
+import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -14,17 +15,16 @@ from tests.conftest import TEMPLATE, generate, run_cookiecutter
 from tests.generation.conftest import contents
 
 NOTES = "my own notes\n"
+# The files that are there when the run is ended.
+EARLY_TO_LATE = [[1, 20, 60], pytest.param(range(1, 64, 3), marks=pytest.mark.nightly)]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "killed"])
-@pytest.mark.parametrize("times", [3, pytest.param(25, marks=pytest.mark.nightly)])
-def test_a_second_run_repairs_what_an_interrupted_one_left(tmp_path, number, times):
-    begin = time.monotonic()
+@pytest.mark.parametrize("files", EARLY_TO_LATE)
+def test_a_second_run_repairs_what_an_interrupted_one_left(tmp_path, number, files):
     whole = contents(generate(tmp_path / "whole").path)
-    whole_run = 2 * (time.monotonic() - begin) + 0.5  # a process of its own starts first
-    dice = random.Random(number)
-    for attempt in range(times):
-        folder = tmp_path / str(attempt)
+    for count in files:
+        folder = tmp_path / str(count)
         (folder / "my-project").mkdir(parents=True)
         (folder / "my-project/notes.txt").write_text(NOTES)
 
@@ -35,9 +35,13 @@ def test_a_second_run_repairs_what_an_interrupted_one_left(tmp_path, number, tim
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        time.sleep(dice.uniform(0, whole_run))
+        while process.poll() is None and len(written(folder)) < count:
+            time.sleep(0.002)
         process.send_signal(number)
-        process.wait()
+        assert process.wait() != 0
+        assert count <= len(written(folder)) < len(written(tmp_path / "whole")), (
+            "it was not interrupted while it wrote"
+        )
         assert (folder / "my-project/notes.txt").read_text() == NOTES
 
         done = run_cookiecutter(folder, "-f")
@@ -47,6 +51,11 @@ def test_a_second_run_repairs_what_an_interrupted_one_left(tmp_path, number, tim
         assert after.pop("notes.txt").decode() == NOTES
         assert after.pop(".env")  # has the number of the folder
         assert after == {name: body for name, body in whole.items() if name != ".env"}
+
+
+def written(folder: Path) -> list[str]:
+    """Return the files that a run has made in a folder, up to now."""
+    return [name for _, _, names in os.walk(folder / "my-project") for name in names if name != "notes.txt"]
 
 
 def test_a_folder_that_was_not_there_is_repaired_just_so(tmp_path):

@@ -27,7 +27,8 @@ def finished(code: int = 0, stdout: str = "", stderr: str = "") -> subprocess.Co
     return subprocess.CompletedProcess([], code, stdout, stderr)
 
 
-def test_a_launcher_that_does_nothing_right_is_wrong_in_every_column(project):
+def test_a_launcher_that_does_nothing_right_is_wrong_in_every_column(project, monkeypatch):
+    monkeypatch.setattr(launchers, "WAIT_SECONDS", 0.5)  # its script never starts
     broken = finished(1, stderr="level=warning msg=obsolete\nno engine")
     launcher = Launcher(
         "broken",

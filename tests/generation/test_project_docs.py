@@ -14,7 +14,7 @@ from cookiecutter.prompt import prompt_for_config
 from cookiecutter.utils import create_env_with_context
 from jinja2 import FileSystemLoader
 
-from tests.conftest import TEMPLATE, BakedProject, generate
+from tests.conftest import TEMPLATE, BakedProject
 from tests.generation.conftest import CHOICES, EACH_ANSWER, FORBIDDEN, sentence
 from tests.generation.docs_commands import COMMANDS as SHARED
 from tests.generation.project_commands import ALL, COMMANDS
@@ -59,12 +59,12 @@ def everything(language: str) -> dict[str, str | bool]:
 
 
 @pytest.fixture(scope="module")
-def made(no_engine, tmp_path_factory) -> dict[str, BakedProject]:
+def made(projects) -> dict[str, BakedProject]:
     """Projects that have every answer, in each language, and the ones with everything, by their answers."""
     few = [{**answers, "readme_language": language} for answers in EACH_ANSWER for language in LANGUAGES]
     few += [{**CHOICES_OF_RAY, "readme_language": language} for language in LANGUAGES]
     wanted = {sentence(answers): answers for answers in [*few, *map(everything, LANGUAGES)]}
-    return {name: generate(tmp_path_factory.mktemp("docs"), **answers) for name, answers in wanted.items()}
+    return {name: projects.of(answers) for name, answers in wanted.items()}
 
 
 @pytest.fixture(scope="module")

@@ -270,6 +270,24 @@ def with_ray(bake) -> BakedProject:
     return bake(scale_out="ray")
 
 
+def test_the_machines_of_a_cluster_meet_at_the_head_s_address(with_ray):
+    """compose.ray.yaml, which no test starts: it needs several machines."""
+    services = yaml.safe_load(with_ray.read("compose.ray.yaml"))["services"]
+    head, worker = (options(services[name]["command"]) for name in ("ray-head", "ray-worker"))
+    dashboards = [service["environment"]["RAY_API_SERVER_ADDRESS"] for service in services.values()]
+
+    assert re.fullmatch(rf"\$\{{RAY_HEAD:-[\w.]+\}}:{head['--port']}", worker["--address"])
+    assert head["--node-ip-address"] == head["--dashboard-host"] == "${RAY_HEAD:-127.0.0.1}"
+    # Ray's default port
+    assert dashboards == [f"http://{head['--dashboard-host']}:8265"] * len(services)
+    assert {service["network_mode"] for service in services.values()} == {"host"}
+
+
+def options(command: list[str]) -> dict[str, str]:
+    """Return the options of a command with their values."""
+    return dict(word.split("=", 1) for word in command if "=" in word)
+
+
 def make_token(project: BakedProject, umask: str = "022") -> subprocess.CompletedProcess[str]:
     """Run docker/ray-token.sh from another folder."""
     script = project.path / "docker/ray-token.sh"
@@ -319,16 +337,28 @@ def test_a_second_token_does_not_take_the_place_of_the_first(with_ray):
     assert [path.name for path in with_ray.path.glob(".ray-token*")] == [".ray-token"]
 
 
-@pytest.mark.parametrize("name", [".ray-token", ".ray-token.part"])
-def test_the_token_is_not_written_through_a_link(with_ray, tmp_path, name):
+def test_the_token_is_not_written_through_a_link(with_ray, tmp_path):
     """A script in a container could lead it to any file of the host."""
     target = tmp_path / "profile"
     target.write_text("mine")
-    (with_ray.path / name).symlink_to(target)
+    (with_ray.path / ".ray-token").symlink_to(target)
 
     make_token(with_ray)
 
     assert target.read_text() == "mine"
+
+
+def test_nor_through_a_link_with_the_name_that_it_has_at_first(with_ray, tmp_path):
+    """It is another one each time."""
+    (tmp_path / "mv").write_text(f"#!/bin/sh\necho \"$1\" >> '{tmp_path}/names'\n")
+    (tmp_path / "mv").chmod(0o755)
+
+    for _ in range(2):
+        done = with_ray.run("sh", "-c", f"PATH='{tmp_path}':$PATH sh docker/ray-token.sh")
+        assert done.returncode == 0, done.stderr
+
+    first, second = (tmp_path / "names").read_text().split()
+    assert first != second
 
 
 def test_two_projects_have_two_tokens(bake):

@@ -116,6 +116,17 @@ def test_no_two_checkouts_can_guess_each_other_s_cache_of_builds(bake):
     assert len(caches) == 2
 
 
+def test_the_name_of_the_cache_of_builds_is_drawn_and_not_derived_from_the_folder(bake):
+    project = bake()
+    first = project.read(".env")
+    (project.path / ".env").unlink()
+
+    number(project)
+
+    names = {re.search(r"BUILD_CACHE=(\w+)", text)[1] for text in (first, project.read(".env"))}
+    assert len(names) == 2
+
+
 def test_a_cache_of_builds_that_somebody_chose_is_kept(bake):
     project = bake()
     (project.path / ".env").write_text("BUILD_CACHE=team\n")

@@ -7,6 +7,7 @@ import random
 import ssl
 import threading
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -45,6 +46,12 @@ class Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
 
+class Shared(Server):
+    """A server that shares its address with those of other runs; all have the same files."""
+
+    allow_reuse_port = True
+
+
 class Quiet(WSGIRequestHandler):
     """Says nothing."""
 
@@ -57,6 +64,11 @@ def new_address() -> str:
     return f"127.{random.randint(1, 254)}.{random.randint(0, 255)}.{random.randint(1, 254)}"
 
 
+def address_of(content: str) -> tuple[str, int]:
+    """Return the address of an index with this content: the same one in every run."""
+    return "127.84.111.98", 20_000 + zlib.crc32(content.encode()) % 10_000
+
+
 @contextmanager
 def package_index(
     folder: Path,
@@ -66,6 +78,7 @@ def package_index(
     needs: Mapping[str, str] | None = None,
     tls: bool = False,
     public: bool = False,
+    content: str = "",
 ) -> Iterator[PackageIndex]:
     """Serve one wheel for each of `packages` (name: version) from `folder`, which must not exist yet.
 
@@ -73,6 +86,9 @@ def package_index(
 
     With `accounts` (name: password) it requires a login. With `public`, or without accounts, it redirects
     requests for other packages to the real public index.
+
+    With `content`, which stands for all that it serves, its address is the same in every run, so a build
+    finds the steps of an earlier run in the engine's cache.
     """
     wheels = folder / "wheels"
     wheels.mkdir(parents=True)
@@ -81,8 +97,9 @@ def package_index(
     options = {"roots": [wheels], "disable_fallback": accounts is not None and not public}
     if accounts is not None:
         options |= {"password_file": str(htpasswd(folder, accounts)), "authenticate": ["list", "download"]}
-    host = new_address()
-    with make_server(host, 0, pypiserver.app(**options), Server, Quiet) as server:
+    host, port = address_of(content) if content else (new_address(), 0)
+    kind = Shared if content else Server
+    with make_server(host, port, pypiserver.app(**options), kind, Quiet) as server:
         authority = wrap(server, host, folder) if tls else None
         threading.Thread(target=server.serve_forever, daemon=True).start()
         scheme = "https" if tls else "http"

@@ -42,6 +42,16 @@ def empty(project: BakedProject) -> BakedProject:
     return project
 
 
+def without_retries(project: BakedProject) -> BakedProject:
+    """Let its builds ask each index once, for tests of a server that is down."""
+    path = project.path / "docker/Dockerfile"
+    stages = r"(?m)^FROM system AS (?:uv|fetch)$"
+    text, found = re.subn(stages, r"\g<0>\nENV UV_HTTP_RETRIES=0 PIP_RETRIES=0", path.read_text())
+    assert found == 2
+    path.write_text(text)
+    return project
+
+
 @pytest.fixture(scope="session")
 def light(base: Base, tmp_path_factory: pytest.TempPathFactory) -> BakedProject:
     """Return a built project without packages, whose script.py needs none. Do not change it."""

@@ -117,11 +117,19 @@ class Quiet(SimpleHTTPRequestHandler):
         """Print nothing."""
 
 
+LOCKS: dict[str, str] = {}  # by the pyproject.toml
+
+
 def lock(project: BakedProject) -> None:
-    """Write uv.lock, as `docker compose run --rm app uv lock` does, but without an image."""
+    """Write uv.lock, as `docker compose run --rm app uv lock` does, but without an image; each one once."""
+    asked = project.read("pyproject.toml")
+    if asked in LOCKS:
+        (project.path / "uv.lock").write_text(LOCKS[asked])
+        return
     uv = Path(sys.executable).with_name("uv")
     done = subprocess.run([uv, "lock"], cwd=project.path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    LOCKS[asked] = project.read("uv.lock")
 
 
 def cpu_wheel(
