@@ -121,15 +121,13 @@ def installs_from_cache(log: str) -> bool:
     return f"{step} CACHED" in log.splitlines()
 
 
-@pytest.mark.parametrize(
-    "accounts",
-    [
-        pytest.param({"corp": PASSWORD}, id="a login"),
-        pytest.param(None, id="open", marks=pytest.mark.nightly),
-    ],
-)
+@pytest.mark.nightly
+@pytest.mark.parametrize("accounts", [{"corp": PASSWORD}, None], ids=["a login", "open"])
 def test_private_packages_are_there_only_if_their_index_asks_for_no_login(base, tmp_path, accounts):
-    """pyproject.toml names the server: a build with the login would send it where untrusted code says."""
+    """pyproject.toml names the server: a build with the login would send it where untrusted code says.
+
+    In `make test`: test_private_index.py has the refusal and its advice.
+    """
     login = {"PYPI_ACCOUNT": "corp", "PYPI_PASSWORD": PASSWORD} if accounts else {}
     with package_index(tmp_path / "private", {"in-house-package": "1.0"}, accounts) as index:
         answers = {"private_index": index.url, "private_packages": "in-house-package"}

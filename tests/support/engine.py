@@ -7,6 +7,7 @@ file run on one worker, so names that one file uses need no suffix.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -24,7 +25,7 @@ from engines import arm64
 from engines.base_image import Base, base_image
 from engines.engine import BUILD_CACHE, Engine, find_or_start, running, shrink, stop
 from engines.leftovers import remove_leftovers
-from engines.steps import EngineError, locked
+from engines.steps import EngineError, cache, locked
 from tests.conftest import BakedProject, generate
 from tests.support.workers import CHECKOUT, ENGINE_USED, WORKER, image_of, report
 
@@ -163,12 +164,16 @@ def tidy() -> None:
 
 
 @pytest.fixture(scope="session")
-def base(engine: Engine, pytestconfig: pytest.Config) -> Base:
+def base(engine: Engine, pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Base:
     """Return the base image of ACCELERATOR=cpu or its stand-in, and set BASE_IMAGE."""
     found = base_image(CPU_BASE, engine)
     if found.stand_in:
         report(pytestconfig, f"STAND-IN: the tests ran on {found.name}, not on {CPU_BASE}: {found.why}")
         os.environ["BASE_IMAGE"] = found.name
+    # BuildKit may run a step twice for two workers' first builds, and later builds then take one layer or the other
+    with (cache() / "first-build.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        build_default(tmp_path_factory.mktemp("first"))
     return found
 
 
@@ -181,7 +186,12 @@ def docker(engine: Engine) -> DockerClient:
 @pytest.fixture(scope="session")
 def built(base: Base, tmp_path_factory: pytest.TempPathFactory) -> BakedProject:
     """Return a project with the default answers, built for ACCELERATOR=cpu. Do not change it."""
-    project = generate(tmp_path_factory.mktemp("built"), project="capy-test")
+    return build_default(tmp_path_factory.mktemp("built"))
+
+
+def build_default(folder: Path) -> BakedProject:
+    """Generate the project with the default answers in a folder and build its image for ACCELERATOR=cpu."""
+    project = generate(folder, project="capy-test")
     (project.path / ".env").write_text("ACCELERATOR=cpu\n")  # whatever this machine has
     (project.path / "data").mkdir()
     (project.path / "data/set").write_text("stays out of the image")
