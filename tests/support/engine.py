@@ -170,7 +170,7 @@ def base(engine: Engine, pytestconfig: pytest.Config, tmp_path_factory: pytest.T
     if found.stand_in:
         report(pytestconfig, f"STAND-IN: the tests ran on {found.name}, not on {CPU_BASE}: {found.why}")
         os.environ["BASE_IMAGE"] = found.name
-    # BuildKit may run a step twice for two workers' first builds, and later builds then take one layer or the other
+    # BuildKit may run a step of two first builds twice, and later builds then take one layer or the other
     with (cache() / "first-build.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         build_default(tmp_path_factory.mktemp("first"))
