@@ -61,7 +61,7 @@ LEFT_OUT = """\
 no code for Blackwell (10.0 to 12.0), only PTX for 9.0, which the driver compiles on first use.
 That was read from the wheels of these two versions, and not run on such a GPU.
 The build removes that image's own forward-compatibility library: drivers from 525 on need none, and on a
-GeForce it ends in *forward compatibility was attempted on non supported HW*.
+GeForce it ends in *forward compatibility was attempted on non supported HW* (read, not run).
 """
 
 SOURCES_HEAD = """\

@@ -18,6 +18,7 @@ Names are from NVIDIA's lists of [current](https://developer.nvidia.com/cuda-gpu
 TAIL = """\
 P100, GTX 10 and V100: a driver of the branches 525 to 580, with NVIDIA's own kernel modules. Newer ones have
 dropped these GPUs. RTX 50, B200 and GB200: the package of the driver whose name ends in `-open`.
+This was read, and not tried.
 
 Jetson Orin (8.7) is not supported: its GPU only runs code for its own architecture, which no package here
 has. NVIDIA has separate packages and images for it. On Arm without an NVIDIA GPU (Apple, Graviton), every
