@@ -77,7 +77,7 @@ def test_an_added_package_and_a_newer_entrypoint_leave_the_layer_as_it_is(
         re.sub(r"(?m)^dependencies = \[$", 'dependencies = [\n    "tomli",', pyproject.read_text())
     )
 
-    for script in ("entrypoint.sh", "uv.py"):
+    for script in ("entrypoint.sh", "uv/program.py"):
         path = project.path / "docker" / script
         path.write_text(f"{path.read_text()}# {uuid.uuid4()}\n")  # no build has been here before
 

@@ -75,7 +75,8 @@ def test_uv_knows_both_where_no_entrypoint_ran(project, bundle):
     app = ("docker", "compose", "run", "--rm", "--entrypoint", "sh", "app", "-c")
 
     # `env` in the place of the program
-    command = "PATH=/opt/venv/bin:$PATH; sed s:/opt/uv/bin/uv:env: $(command -v uv) | python3 -"
+    command = "cp -r /usr/local/lib/uv /tmp && sed -i s:/opt/uv/bin/uv:env: /tmp/uv/program.py"
+    command += " && PATH=/opt/venv/bin:$PATH python3 -I /tmp/uv"
     done = project.run(*app, command, **settings)
 
     assert done.returncode == 0, done.stderr

@@ -55,7 +55,12 @@ docker/machine.yaml
 docker/podman.yaml
 docker/proxies.txt
 docker/sync.sh
-docker/uv.py
+docker/uv/__main__.py
+docker/uv/accelerator.py
+docker/uv/arguments.py
+docker/uv/change.py
+docker/uv/program.py
+docker/uv/workspace.py
 docker/uv.txt
 docker/with-network.sh
 docker/write-env.sh
