@@ -84,6 +84,11 @@ class BakedProject:
         )
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Return how many workers `-n auto` has: more than cores, since tests wait for files and servers."""
+    return (os.cpu_count() or 1) * 3 // 2
+
+
 def pytest_configure() -> None:
     """Let Ctrl-C reach what tests start: a job in the background ignores it, and so would its children."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
