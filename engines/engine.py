@@ -25,7 +25,7 @@ from engines.steps import EngineError, locked, say, telling_line
 
 PRIVATE = Daemon("default")
 ANSWER_SECONDS = 20
-BUILD_CACHE = "40GB"  # more than one test run: pruning takes old layers, though each build finds them in the cache
+BUILD_CACHE = "40GB"  # two test runs: pruning takes old layers, although each build uses them
 VERSION = ("version", "--format", "{{.Server.Version}}")
 
 
