@@ -211,6 +211,8 @@ def assert_a_stopped_training_goes_on(project: BakedProject, settings: dict[str,
 COMPILE = """
 import torch, torchvision
 from torch._dynamo.utils import counters
+from torch._inductor import config
+config.cpp_cache_precompile_headers = False  # costs more than it saves one function
 assert torch.compile(lambda x: (x * 2 + 1).sum())(torch.ones(1000)) == 3000
 print(torchvision.VERSION, "found" if counters["inductor"]["fxgraph_cache_hit"] else "compiled")
 """
