@@ -43,9 +43,9 @@ def tree(user: HostUser) -> Iterator[DevContainer]:
     """A worktree beside its repository, in a folder with a difficult name, opened by the client."""
     main = clone(user.home / "it's 写真", "capy-dev")
     commit_all(user, main)
-    done = git(user, main.path, "worktree", "add", "--quiet", "../tree")
+    done = git(user, main.path, "worktree", "add", "--quiet", "../capy-dev-tree")
     assert done.returncode == 0, done.stderr
-    with opened(user, BakedProject(main.path.parent / "tree")) as container:
+    with opened(user, BakedProject(main.path.parent / "capy-dev-tree")) as container:
         yield container
 
 

@@ -71,7 +71,7 @@ def test_an_added_package_and_a_newer_entrypoint_leave_the_layer_as_it_is(
 ):
     """An update of the template brings new scripts."""
     compose = project.path / "compose.yaml"
-    compose.write_text(compose.read_text().replace("image: capy-test", "image: capy-added"))
+    compose.write_text(compose.read_text().replace("image: capy-test", "image: capy-test-added"))
     pyproject = project.path / "pyproject.toml"
     pyproject.write_text(
         re.sub(r"(?m)^dependencies = \[$", 'dependencies = [\n    "tomli",', pyproject.read_text())
@@ -86,7 +86,9 @@ def test_an_added_package_and_a_newer_entrypoint_leave_the_layer_as_it_is(
     assert is_cached(printed, r"\[large .*sync-environment --large")
     assert is_cached(printed, r"\[compiler .*apt-get install")
     assert not is_cached(printed, r"\[scripts ")
-    assert "tomli" in docker.run(image_of("capy-added"), ["-c", "import tomli; print(tomli)"], remove=True)
+    assert "tomli" in docker.run(
+        image_of("capy-test-added"), ["-c", "import tomli; print(tomli)"], remove=True
+    )
 
 
 def test_a_uv_that_a_package_brings_does_not_install(docker, image):
