@@ -84,6 +84,7 @@ class BakedProject:
         )
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Return how many workers `-n auto` has: more than cores, since tests wait for files and servers."""
     return (os.cpu_count() or 1) * 3 // 2

@@ -249,15 +249,22 @@ def test_the_owner_s_checks_run_in_the_build_and_in_the_image(base, tmp_path):
     assert with_data.returncode == 0, with_data
 
 
-def test_a_build_stops_at_a_doctor_py_that_an_update_left(base, tmp_path):
-    """cruft keeps it where its owner added a check, and that would never run again."""
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("doctor.py", "move your own checks to docker/checks.py"),
+        ("uv.py", "move your changes to docker/uv/"),
+    ],
+)
+def test_a_build_stops_at_a_script_that_an_update_left(base, tmp_path, name, says):
+    """cruft keeps it where its owner changed it, and that would never run again."""
     project = empty(generate(tmp_path, project="capy-copy"))
-    (project.path / "docker/doctor.py").write_text("CHECKS = []\n")
+    (project.path / "docker" / name).write_text("CHECKS = []\n")
 
     done = project.run(*BUILD)
 
     assert done.returncode != 0
-    assert "move your own checks to docker/checks.py" in done.stdout + done.stderr
+    assert says in done.stdout + done.stderr
 
 
 def doctor(image: str, *options: str) -> tuple[int, Findings]:
