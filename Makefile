@@ -5,7 +5,7 @@ $(if $(filter oneshell,$(.FEATURES)),,$(error needs GNU make 4; on a Mac: brew i
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
-# Without compiled files, each of the tests' 2,000 processes would compile all that it imports.
+# With it, each Python that the tests start compiles all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON ?= python3

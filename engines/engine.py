@@ -25,7 +25,7 @@ from engines.steps import EngineError, locked, say, telling_line
 
 PRIVATE = Daemon("default")
 ANSWER_SECONDS = 20
-BUILD_CACHE = "40GB"  # two test runs: pruning takes old layers, although each build uses them
+BUILD_CACHE = "40GB"  # with 30 GB, pruning took layers that each test run needs
 VERSION = ("version", "--format", "{{.Server.Version}}")
 
 

@@ -84,10 +84,11 @@ class BakedProject:
         )
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """Return how many workers `-n auto` has: more than cores, since tests wait for files and servers."""
-    return (os.cpu_count() or 1) * 3 // 2
+@pytest.hookimpl(wrapper=True, optionalhook=True)
+def pytest_xdist_auto_num_workers() -> Iterator[int]:
+    """Return how many workers `-n auto` has: more than CPUs, since tests wait for files and servers."""
+    cpus = yield
+    return cpus * 3 // 2
 
 
 def pytest_configure() -> None:

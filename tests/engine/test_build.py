@@ -175,6 +175,9 @@ def test_a_strict_umask_on_the_host_hides_nothing_from_other_uids(base, bake, do
     for options in ({"envs": {"USER_ID": "1234"}}, {"user": "7777:0"}):
         output = docker.run(image_of("capy-copy"), ["script.py"], remove=True, **options)
         assert "it runs /code/src/capy_copy/__init__.py" in output
+        assert docker.run(image_of("capy-copy"), ["uv", "--version"], remove=True, **options).startswith(
+            "uv "
+        )
     imported = ["-c", "import capy_copy, pathlib; print(len(pathlib.Path('script.py').read_text()))"]
     assert int(docker.run(image_of("capy-copy"), imported, user="7777:7777", remove=True)) > 10
 

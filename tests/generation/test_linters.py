@@ -196,3 +196,13 @@ def test_our_schema_of_devcontainer_json_refuses(spoilt, old, new, complaint):
 
     assert done.returncode != 0
     assert complaint in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", ["workspace", "change", "settings"])
+def test_a_project_may_have_the_name_of_a_module_in_docker(bake, name):
+    """Ruff would sort the import of that name as the project's own, and the others as a library's."""
+    project = bake(project=name, private_index="https://pypi.example.com/simple")
+
+    done = project.run(*RUFF, "check", "docker")
+
+    assert done.returncode == 0, done.stdout

@@ -73,6 +73,11 @@ def test_uv_keeps_what_the_accelerator_chose(projects, tmp_path, typed, called):
     assert Uv(project, tmp_path).calls(typed) == called
 
 
+def test_the_image_starts_it_isolated(bake):
+    """The tests here do so, too: tests/support/uv_command.py."""
+    assert 'exec /usr/bin/python3 -I -B /usr/local/lib/%s "$@"' in bake().read("docker/Dockerfile")
+
+
 def test_in_the_runtime_image_there_is_no_group_to_keep(bake, tmp_path):
     assert Uv(bake(), tmp_path, group="").calls("sync") == ["sync --extra cpu"]
 
