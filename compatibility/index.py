@@ -9,7 +9,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -56,23 +56,25 @@ class Target:
         """Return uv's name for the platform."""
         return f"{self.machine}-manylinux_2_{GLIBC_MINOR[self.ubuntu]}"
 
-    @cached_property
-    def tags(self) -> frozenset[Tag]:
-        """Return the tags of the wheels that can be installed."""
-        return frozenset(self.ordered_tags)
+    @property
+    def tags(self) -> dict[Tag, int]:
+        """Return the tags of the wheels that can be installed, with their places in an installer's order."""
+        return tags_of(self)
 
-    @cached_property
-    def ordered_tags(self) -> list[Tag]:
-        """Return these tags in the order of an installer's preference."""
-        version = tuple(map(int, self.python.split(".")))
-        minors = range(GLIBC_MINOR[self.ubuntu], 4, -1)
-        names = [f"_2_{minor}" for minor in minors] + [*OLDER_NAMES[self.machine]]
-        platforms = [f"manylinux{name}_{self.machine}" for name in names]
-        interpreter = f"cp{version[0]}{version[1]}"
-        return [
-            *cpython_tags(version, platforms=platforms),
-            *compatible_tags(version, interpreter, platforms),
-        ]
+
+@cache
+def tags_of(target: Target) -> dict[Tag, int]:
+    """Return the tags of a target: a thousand, which a check needs for each wheel that it looks at."""
+    version = tuple(map(int, target.python.split(".")))
+    minors = range(GLIBC_MINOR[target.ubuntu], 4, -1)
+    names = [f"_2_{minor}" for minor in minors] + [*OLDER_NAMES[target.machine]]
+    platforms = [f"manylinux{name}_{target.machine}" for name in names]
+    interpreter = f"cp{version[0]}{version[1]}"
+    ordered = [
+        *cpython_tags(version, platforms=platforms),
+        *compatible_tags(version, interpreter, platforms),
+    ]
+    return {tag: place for place, tag in enumerate(ordered)}
 
 
 @dataclass
@@ -188,7 +190,8 @@ def serves(file: DistributionPackage, target: Target) -> bool:
         tags = parse_wheel_filename(file.filename)[3]
     except InvalidWheelFilename:
         return False
-    return bool(tags & target.tags) and SpecifierSet(file.requires_python or "").contains(target.python)
+    fits = tags & target.tags.keys()
+    return bool(fits) and SpecifierSet(file.requires_python or "").contains(target.python)
 
 
 def users_index() -> Index:

@@ -157,7 +157,7 @@ class Project:
 
 def best_file(package: dict, target: Target) -> str:
     """Return the address of the wheel that an installer would choose, else of the source; "" for none."""
-    order = {str(tag): number for number, tag in enumerate(target.ordered_tags)}
+    order = {str(tag): place for tag, place in target.tags.items()}
     fitting = []
     for wheel in package.get("wheels", []):
         address = wheel.get("url") or wheel["path"]

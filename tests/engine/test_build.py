@@ -13,6 +13,7 @@ import trustme
 
 from capy_template.matrix import stack
 from tests.conftest import BakedProject
+from tests.support.build_log import step
 from tests.support.light_project import empty
 from tests.support.workers import image_of
 
@@ -259,16 +260,6 @@ def test_new_code_does_not_install_the_packages_again(copy):
 
     assert "CACHED" in step(log, "sync-environment --packages")
     assert "CACHED" not in step(log, "COPY --chown=app:root . /code")
-
-
-def step(log: str, command: str) -> list[str]:
-    """Return the lines of the build step that runs `command`.
-
-    BuildKit prints a step's first line again when it comes back to it from another one.
-    """
-    lines = [line.partition(" ") for line in log.splitlines()]
-    [number] = {number for number, _, rest in lines if rest.startswith("[") and command in rest}
-    return [rest for of, _, rest in lines if of == number]
 
 
 def test_the_lock_file_is_made_by_the_documented_command_decides_and_is_guarded(base, bake, docker):

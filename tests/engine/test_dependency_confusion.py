@@ -16,6 +16,7 @@ from tests.support.workers import image_of, report
 
 IMAGE = image_of("capy-index")
 LOGIN = {"PYPI_ACCOUNT": "corp", "PYPI_PASSWORD": "s3cr3t"}
+ACCOUNTS = {"corp": "s3cr3t"}
 PACKAGE = {"in-house-package": "1.0"}
 
 
@@ -30,7 +31,7 @@ def public(tmp_path: Path) -> Iterator[PackageIndex]:
 @pytest.fixture
 def private(tmp_path: Path) -> Iterator[PackageIndex]:
     """The private index."""
-    with package_index(tmp_path / "private", PACKAGE, {"corp": "s3cr3t"}) as index:
+    with package_index(tmp_path / "private", PACKAGE, ACCOUNTS, content="private") as index:
         yield index
 
 
@@ -148,8 +149,10 @@ def test_uv_add_binds_a_package_to_its_index_beside_a_mirror(base, tmp_path, pyt
     """uv would write a mirror in its environment into pyproject.toml, and no source for the package."""
     names = {"in-house-package": "1.0", "in-house-tool": "1.0"}
     others = {**dict.fromkeys(names, "99.0"), "in-public": "1.0"}
-    public, private = tmp_path / "public", tmp_path / "private"
-    with package_index(public, others) as mirror, package_index(private, names, {"corp": "s3cr3t"}) as index:
+    with (
+        package_index(tmp_path / "public", others, content=str(others)) as mirror,
+        package_index(tmp_path / "private", names, ACCOUNTS, content=str(names)) as index,
+    ):
         project = empty(make(tmp_path, index.url))
         assert build(project, mirror) == "1.0"
         run = ["docker", "compose", "run", "--rm", "--env", "PYPI_PASSWORD", "app", "sh", "-c"]
@@ -169,7 +172,7 @@ def test_uv_add_binds_a_package_to_its_index_beside_a_mirror(base, tmp_path, pyt
 
 
 def test_a_private_index_that_is_down_lets_nothing_in(base, tmp_path, public, pytestconfig):
-    with package_index(tmp_path / "down", PACKAGE, {"corp": "s3cr3t"}) as private:
+    with package_index(tmp_path / "down", PACKAGE, ACCOUNTS, content="down later") as private:
         project = without_retries(empty(make(tmp_path, private.url)))
         assert build(project, public) == "1.0"
         settings = {**LOGIN, "PUBLIC_INDEX_URL": public.url}
@@ -200,7 +203,7 @@ def test_a_package_that_a_private_one_needs_is_safe_where_it_is_named(
 ):
     """The READMEs and the question ask for it: uv has the sources of a project's own dependencies only."""
     packages, needs = PACKAGE | {"in-house-tool": "1.0"}, {"in-house-tool": "in-house-package"}
-    with package_index(tmp_path / "both", packages, {"corp": "s3cr3t"}, needs=needs) as private:
+    with package_index(tmp_path / "both", packages, ACCOUNTS, needs=needs, content=named) as private:
         project = empty(make(tmp_path, private.url, named))
 
         assert build(project, public) == version
@@ -210,7 +213,7 @@ def test_a_package_that_a_private_one_needs_is_safe_where_it_is_named(
 
 def test_a_mirror_that_asks_for_a_login_has_the_private_index_s(base, tmp_path):
     """A company's one index, with its own packages and the public ones, as most of the products are."""
-    index = package_index(tmp_path / "all", PACKAGE, {"corp": "s3cr3t"}, public=True)
+    index = package_index(tmp_path / "all", PACKAGE, ACCOUNTS, public=True, content="all")
     with index as everything:
         project = empty(make(tmp_path, everything.url))
 

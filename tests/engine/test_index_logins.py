@@ -76,7 +76,7 @@ def built(base, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
     """The project. Its password is where a test puts it."""
     folder = tmp_path_factory.mktemp("logins")
     packages = {"in-house-package": "1.0", "in-house-tool": "1.0"}
-    with package_index(folder / "private", packages, {"corp": PASSWORD}) as index:
+    with package_index(folder / "private", packages, {"corp": PASSWORD}, content="logins") as index:
         answers = {"private_index": index.url, "private_packages": "in-house-package"}
         project = empty(generate(folder, project="capy-index", **answers))
         own(project.path)

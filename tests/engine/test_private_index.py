@@ -11,6 +11,7 @@ import itertools
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.conftest import BakedProject, generate, use_cookiecutter_settings_of
+from tests.support.build_log import step
 from tests.support.index_server import PackageIndex, package_index
 from tests.support.leaks import HISTORY, Password, build_records, in_folder, output, places
 from tests.support.light_project import empty, without_retries
@@ -140,13 +142,15 @@ IN_MAKE_TEST = {(way, NASTIEST) for way in WAYS}
 
 
 @pytest.fixture
-def index(tmp_path: Path) -> Iterator[PackageIndex]:
+def index(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[PackageIndex]:
     """An index with two packages, closed to all but the accounts above.
 
-    At an address of its own for each test: no build finds a step of another one in the engine's cache.
+    At an address of its own for each test: no build finds a step of another test in the engine's cache.
+    For tests of leaks, which read what a build says, at a new one in each run.
     """
     packages = {"in-house-package": "1.0", "in-house-tool": "1.0"}
-    with package_index(tmp_path / "private", packages, ACCOUNTS) as found:
+    content = "" if "leaks" in request.fixturenames else request.node.nodeid
+    with package_index(tmp_path / "private", packages, ACCOUNTS, content=content) as found:
         yield found
 
 
@@ -246,10 +250,13 @@ def test_an_outdated_lock_file_is_named_before_packages_are_installed(attempt, i
     ):
         assert old in pyproject.read_text()
         pyproject.write_text(pyproject.read_text().replace(old, new))
+    with pyproject.open("a") as file:
+        file.write(f"# {time.time_ns()}: no earlier run had this file\n")
 
     tried.build()
 
     assert tried.code != 0
+    assert "CACHED" in step(tried.log, "pip install"), "uv is installed again"
     assert "sync: uv.lock is out of date: docker compose run --rm app uv lock" in tried.log
     assert "sync-environment --packages" not in tried.log
 
@@ -401,7 +408,7 @@ def test_a_guarded_build_says_that_it_has_no_login(attempt, index):
 
 
 def test_an_index_that_is_down_is_named(attempt, tmp_path):
-    with package_index(tmp_path / "down", {"in-house-package": "1.0"}, ACCOUNTS) as index:
+    with package_index(tmp_path / "down", {"in-house-package": "1.0"}, ACCOUNTS, content="down") as index:
         tried = attempt(index.url)
     in_the_shell(tried, index, PASSWORDS["special"])
     without_retries(tried.project)
@@ -466,7 +473,8 @@ IN_PIP_CONF = pytest.param("trusted-host in PIP_CONF", marks=pytest.mark.nightly
 @pytest.mark.parametrize("trust", ["CA_BUNDLE", "PYPI_TRUSTED_HOST", IN_PIP_CONF, ""])
 def test_an_index_with_a_certificate_of_its_own(attempt, tmp_path, trust):
     password = PASSWORDS["special"]
-    with package_index(tmp_path / "tls", {"in-house-package": "1.0"}, ACCOUNTS, tls=True) as index:
+    packages = {"in-house-package": "1.0"}
+    with package_index(tmp_path / "tls", packages, ACCOUNTS, tls=True, content=f"tls {trust}") as index:
         tried = attempt(index.url)
         in_the_shell(tried, index, password)
         if trust == "CA_BUNDLE":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import itertools
 import json
@@ -99,14 +100,21 @@ class FakeIndex:
 
 def agreeing_with(matrix: dict[str, Any]) -> FakeIndex:
     """Return an index that matches the matrix."""
-    index = FakeIndex()
+    wheels = wheels_of(json.dumps(matrix, default=str))
+    return FakeIndex({name: dict(files) for name, files in wheels.items()})
+
+
+@functools.cache
+def wheels_of(matrix: str) -> dict[str, dict[str, bytes]]:
+    """Return the wheels for a matrix as JSON, made once: dozens of tests begin with the same ones."""
+    index, matrix = FakeIndex(), json.loads(matrix)
     for line in matrix["lines"].values():
         facts = {name: fact["value"] for name, fact in line.items() if isinstance(fact, dict)}
         add_pinned(index, facts)
         packages = {name for use in matrix["environments"].values() for name in use["packages"]}
         for name in packages - {"onnxruntime", "torch", "torchvision"}:
             index.add(DISTRIBUTIONS.get(name, name), re.search(r">=([\d.]+)", facts[name])[1])
-    return index
+    return index.wheels
 
 
 def add_pinned(index: FakeIndex, facts: dict[str, Any], **changes: Any) -> None:

@@ -66,7 +66,8 @@ def new_address() -> str:
 
 def address_of(content: str) -> tuple[str, int]:
     """Return the address of an index with this content: the same one in every run."""
-    return "127.84.111.98", 20_000 + zlib.crc32(content.encode()) % 10_000
+    number = zlib.crc32(content.encode())
+    return f"127.84.{number % 256}.{number // 256 % 256}", 20_000 + number // 65536 % 10_000
 
 
 @contextmanager
@@ -87,8 +88,8 @@ def package_index(
     With `accounts` (name: password) it requires a login. With `public`, or without accounts, it redirects
     requests for other packages to the real public index.
 
-    With `content`, which stands for all that it serves, its address is the same in every run, so a build
-    finds the steps of an earlier run in the engine's cache.
+    With `content`, which stands for what else it serves, its address is the same in every run, so a build
+    finds the steps of an earlier run in the engine's cache. Not for tests of what a build prints.
     """
     wheels = folder / "wheels"
     wheels.mkdir(parents=True)
@@ -97,7 +98,8 @@ def package_index(
     options = {"roots": [wheels], "disable_fallback": accounts is not None and not public}
     if accounts is not None:
         options |= {"password_file": str(htpasswd(folder, accounts)), "authenticate": ["list", "download"]}
-    host, port = address_of(content) if content else (new_address(), 0)
+    everything = (content, packages, accounts, needs, tls, public)
+    host, port = address_of(str(everything)) if content else (new_address(), 0)
     kind = Shared if content else Server
     with make_server(host, port, pypiserver.app(**options), kind, Quiet) as server:
         authority = wrap(server, host, folder) if tls else None
