@@ -64,7 +64,7 @@ class Target:
 
 @cache
 def tags_of(target: Target) -> dict[Tag, int]:
-    """Return the tags of a target: a thousand, which a check needs for each wheel that it looks at."""
+    """Return a target's tags with their places, made once: a check needs them for each wheel."""
     version = tuple(map(int, target.python.split(".")))
     minors = range(GLIBC_MINOR[target.ubuntu], 4, -1)
     names = [f"_2_{minor}" for minor in minors] + [*OLDER_NAMES[target.machine]]

@@ -46,7 +46,9 @@ SOURCE = {
 @pytest.fixture
 def private(tmp_path: Path) -> Iterator[PackageIndex]:
     """The private index, with a package that grabs what it can, and a source distribution only."""
-    with package_index(tmp_path / "private", {}, {"corp": PASSWORD}, content=f"{GRAB} {SOURCE}") as index:
+    with package_index(
+        tmp_path / "private", {}, {"corp": PASSWORD}, content=f"{GRAB} {SOURCE} {TOKEN}"
+    ) as index:
         write_wheel(tmp_path / "private/wheels", "in-house-package", "1.0", files={"in_house.pth": GRAB})
         with tarfile.open(tmp_path / "private/wheels/in_house_source-1.0.tar.gz", "w:gz") as sdist:
             for name, text in SOURCE.items():

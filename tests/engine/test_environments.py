@@ -202,10 +202,10 @@ def assert_a_stopped_training_goes_on(project: BakedProject, settings: dict[str,
         following.kill()
     code = succeed(project, "docker", "wait", container).strip()
     said = project.run("docker", "logs", container)
-    last = int(re.findall(r"^epoch +(\d+)", said.stdout, re.MULTILINE)[-1])
     succeed(project, "docker", "rm", container)
 
-    assert code == "130"
+    assert code == "130", said.stdout + said.stderr
+    last = int(re.findall(r"^epoch +(\d+)", said.stdout, re.MULTILINE)[-1])
     assert "continues from there" in said.stderr
     further = succeed(project, *RUN, "script.py", "--epochs", f"{last + 2}", **settings)
     assert int(re.search(r"continuing after epoch (\d+)", further)[1]) >= last >= 3

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
@@ -143,15 +144,22 @@ IN_MAKE_TEST = {(way, NASTIEST) for way in WAYS}
 
 @pytest.fixture
 def index(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[PackageIndex]:
-    """An index with two packages, closed to all but the accounts above.
-
-    At an address of its own for each test: no build finds a step of another test in the engine's cache.
-    For tests of leaks, which read what a build says, at a new one in each run.
-    """
-    packages = {"in-house-package": "1.0", "in-house-tool": "1.0"}
-    content = "" if "leaks" in request.fixturenames else request.node.nodeid
-    with package_index(tmp_path / "private", packages, ACCOUNTS, content=content) as found:
+    """An index at an address of this test: it finds its own steps, and no other test's, in the cache."""
+    with served(tmp_path, request.node.nodeid) as found:
         yield found
+
+
+@pytest.fixture
+def new_index(tmp_path: Path) -> Iterator[PackageIndex]:
+    """An index at a new address in each run, for tests that read what each step of a build says."""
+    with served(tmp_path) as found:
+        yield found
+
+
+def served(folder: Path, content: str = "") -> AbstractContextManager[PackageIndex]:
+    """Serve an index with two packages, closed to all but the accounts above."""
+    packages = {"in-house-package": "1.0", "in-house-tool": "1.0"}
+    return package_index(folder / "private", packages, ACCOUNTS, content=content)
 
 
 @pytest.fixture
@@ -197,10 +205,10 @@ def note(leaks, way: str, found: dict[str, list[str]]) -> None:
         for pair in itertools.product(WAYS, PASSWORDS)
     ],
 )
-def test_a_build_has_the_package_and_the_password_is_nowhere(attempt, index, leaks, way, name):
+def test_a_build_has_the_package_and_the_password_is_nowhere(attempt, new_index, leaks, way, name):
     password = PASSWORDS[name]
-    tried = attempt(index.url)
-    WAYS[way](tried, index, password)
+    tried = attempt(new_index.url)
+    WAYS[way](tried, new_index, password)
 
     tried.build()
 
@@ -237,6 +245,9 @@ def in_a_container(tried: Attempt, way: str, password: Password) -> dict[str, li
     }
 
 
+SOURCE = 'in-house-package = { index = "private" }\n'
+
+
 def test_an_outdated_lock_file_is_named_before_packages_are_installed(attempt, index):
     """By a step without the login, where uv cannot ask the index for the new package."""
     tried = attempt(index.url)
@@ -245,8 +256,8 @@ def test_an_outdated_lock_file_is_named_before_packages_are_installed(attempt, i
     assert tried.run("app", "true").returncode == 0  # the first run writes uv.lock
     pyproject = tried.project.path / "pyproject.toml"
     for old, new in (
-        ('"in-house-package"]', '"in-house-package", "in-house-tool"]'),
-        ("[tool.uv.sources]\n", '[tool.uv.sources]\nin-house-tool = { index = "private" }\n'),
+        ('"in-house-package"]', '"in-house-package", "acme-tool"]'),
+        (SOURCE, f'{SOURCE}acme-tool = {{ index = "private" }}\n'),
     ):
         assert old in pyproject.read_text()
         pyproject.write_text(pyproject.read_text().replace(old, new))
@@ -388,10 +399,10 @@ def lock(project: BakedProject, index: PackageIndex) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_a_guarded_build_says_that_it_has_no_login(attempt, index):
-    """Neither by a login in the environment nor by the layer of an earlier build."""
-    tried = attempt(index.url)
-    in_the_shell(tried, index, PASSWORDS["plain"])
+def test_a_guarded_build_says_that_it_has_no_login(attempt, new_index):
+    """Neither by a login in the environment nor by the layer of an earlier build, nor by what that left."""
+    tried = attempt(new_index.url)
+    in_the_shell(tried, new_index, PASSWORDS["plain"])
     assert tried.build().code == 0, tried.log
     override = tried.project.path / "compose.override.yaml"
     override.write_text("services: {app: {build: {network: host}}}\n")
@@ -402,7 +413,7 @@ def test_a_guarded_build_says_that_it_has_no_login(attempt, index):
 
     assert tried.code != 0
     complaint = "asks for an account and a password: builds of compose.guarded.yaml have no login"
-    assert [line.partition(f"({index.url}) ")[2] for line in tried.said()] == [
+    assert [line.partition(f"({new_index.url}) ")[2] for line in tried.said()] == [
         f"{complaint}: for them, remove the packages of this index from pyproject.toml and uv.lock"
     ]
 
@@ -451,10 +462,10 @@ def test_a_file_that_cannot_be_used_is_named_and_not_quoted(
 
 
 @pytest.mark.parametrize("target", ["deploy", pytest.param("dev", marks=pytest.mark.nightly)])
-def test_no_other_image_has_the_password_of_the_old_argument(attempt, index, leaks, target):
+def test_no_other_image_has_the_password_of_the_old_argument(attempt, new_index, leaks, target):
     """In `make test` the runtime image of that argument, above, and a dev image: test_build_secrets.py."""
-    tried = attempt(index.url)
-    in_a_build_argument(tried, index, PASSWORDS[NASTIEST])
+    tried = attempt(new_index.url)
+    in_a_build_argument(tried, new_index, PASSWORDS[NASTIEST])
     tried.arguments += ["--target", target]
 
     tried.build()
@@ -473,8 +484,7 @@ IN_PIP_CONF = pytest.param("trusted-host in PIP_CONF", marks=pytest.mark.nightly
 @pytest.mark.parametrize("trust", ["CA_BUNDLE", "PYPI_TRUSTED_HOST", IN_PIP_CONF, ""])
 def test_an_index_with_a_certificate_of_its_own(attempt, tmp_path, trust):
     password = PASSWORDS["special"]
-    packages = {"in-house-package": "1.0"}
-    with package_index(tmp_path / "tls", packages, ACCOUNTS, tls=True, content=f"tls {trust}") as index:
+    with package_index(tmp_path / "tls", {"in-house-package": "1.0"}, ACCOUNTS, tls=True) as index:
         tried = attempt(index.url)
         in_the_shell(tried, index, password)
         if trust == "CA_BUNDLE":

@@ -104,10 +104,10 @@ def agreeing_with(matrix: dict[str, Any]) -> FakeIndex:
     return FakeIndex({name: dict(files) for name, files in wheels.items()})
 
 
-@functools.cache
-def wheels_of(matrix: str) -> dict[str, dict[str, bytes]]:
+@functools.lru_cache(maxsize=1)  # they take hundreds of MB
+def wheels_of(text: str) -> dict[str, dict[str, bytes]]:
     """Return the wheels for a matrix as JSON, made once: dozens of tests begin with the same ones."""
-    index, matrix = FakeIndex(), json.loads(matrix)
+    index, matrix = FakeIndex(), json.loads(text)
     for line in matrix["lines"].values():
         facts = {name: fact["value"] for name, fact in line.items() if isinstance(fact, dict)}
         add_pinned(index, facts)

@@ -47,7 +47,7 @@ class Server(ThreadingMixIn, WSGIServer):
 
 
 class Shared(Server):
-    """A server that shares its address with those of other runs; all have the same files."""
+    """A server that shares its address with those of other runs; all have the same files and accounts."""
 
     allow_reuse_port = True
 
@@ -88,8 +88,9 @@ def package_index(
     With `accounts` (name: password) it requires a login. With `public`, or without accounts, it redirects
     requests for other packages to the real public index.
 
-    With `content`, which stands for what else it serves, its address is the same in every run, so a build
-    finds the steps of an earlier run in the engine's cache. Not for tests of what a build prints.
+    With `content`, which stands for what is served beside them, its address is the same in every run: a
+    build finds the steps of an earlier run in the engine's cache. Those print nothing, so it is not for tests
+    of what a successful build prints.
     """
     wheels = folder / "wheels"
     wheels.mkdir(parents=True)
@@ -98,7 +99,8 @@ def package_index(
     options = {"roots": [wheels], "disable_fallback": accounts is not None and not public}
     if accounts is not None:
         options |= {"password_file": str(htpasswd(folder, accounts)), "authenticate": ["list", "download"]}
-    everything = (content, packages, accounts, needs, tls, public)
+    files = {wheel.name: zlib.crc32(wheel.read_bytes()) for wheel in sorted(wheels.iterdir())}
+    everything = (content, files, accounts, public)
     host, port = address_of(str(everything)) if content else (new_address(), 0)
     kind = Shared if content else Server
     with make_server(host, port, pypiserver.app(**options), kind, Quiet) as server:
