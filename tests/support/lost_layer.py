@@ -16,6 +16,14 @@ from tests.support.workers import report as say
 LOST = re.compile(r"failed to prepare (\w+) as \w+: .*: no such file or directory")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what uses the engine: where all tests are marked, each one waits 30 ms for the plugin."""
+    again = pytest.mark.flaky(reruns=1, only_rerun=[LOST.pattern])
+    for item in items:
+        if "engine" in getattr(item, "fixturenames", ()):
+            item.add_marker(again)
+
+
 def pytest_exception_interact(node: pytest.Item, call: pytest.CallInfo, report: pytest.TestReport) -> None:
     """Remove a step without its layer from the build cache, before pytest repeats the test."""
     if lost := LOST.search(str(call.excinfo.value)):
