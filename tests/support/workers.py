@@ -29,13 +29,17 @@ def image_of(project: str, accelerator: str = "cpu") -> str:
 
 
 # The longest first, so that no worker is left with one of them at the end.
-LONGEST = ("devcontainer", "test_ray", "test_environments", "test_private_index")
+LONGEST = (
+    *("devcontainer", "test_ray.py", "test_environments", "test_private_index"),
+    *("test_updates", "test_uv_private_packages", "test_origin", "test_interrupts", "test_packages_page"),
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Sort the files that take longest to the start."""
-    ranks = {name: number for number, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: min((ranks[name] for name in LONGEST if name in item.nodeid), default=9))
+    items.sort(
+        key=lambda item: next((i for i, name in enumerate(LONGEST) if name in item.nodeid), len(LONGEST))
+    )
 
 
 class ByFile(LoadFileScheduling):
