@@ -13,7 +13,7 @@ import trustme
 
 from capy_template.matrix import stack
 from tests.conftest import BakedProject
-from tests.support.build_log import step
+from tests.support.build_log import is_cached
 from tests.support.light_project import empty
 from tests.support.workers import image_of
 
@@ -215,7 +215,7 @@ def test_no_layer_has_a_certificate_of_ca_bundle(light, tmp_path):
 
     log = build(project, CA_BUNDLE=str(bundle))
 
-    assert "CACHED" not in step(log, "sync-environment --packages")
+    assert not is_cached(log, "sync-environment --packages")
     saved = tmp_path / "image.tar"  # its layers, one after the other
     subprocess.run(["docker", "save", "--output", saved, image_of("capy-copy")], check=True)
     certificate = own.splitlines()[5]
@@ -258,8 +258,8 @@ def test_new_code_does_not_install_the_packages_again(copy):
 
     log = build(copy)
 
-    assert "CACHED" in step(log, "sync-environment --packages")
-    assert "CACHED" not in step(log, "COPY --chown=app:root . /code")
+    assert is_cached(log, "sync-environment --packages")
+    assert not is_cached(log, "COPY --chown=app:root . /code")
 
 
 def test_the_lock_file_is_made_by_the_documented_command_decides_and_is_guarded(base, bake, docker):

@@ -5,7 +5,6 @@ Each attack succeeds in the normal service, which has the project's folder as a 
 
 from __future__ import annotations
 
-import re
 import shutil
 import socket
 import uuid
@@ -16,6 +15,7 @@ import pytest
 
 from tests.conftest import BakedProject, generate
 from tests.generation.conftest import contents
+from tests.support.build_log import is_cached
 from tests.support.engine import change_owner
 from tests.support.index_server import package_index
 from tests.support.light_project import empty
@@ -112,13 +112,11 @@ def test_no_step_with_packages_is_one_of_a_guarded_build(victim):
         assert done.returncode == 0, done.stderr
         logs.append(done.stdout + done.stderr)
 
-    assert [installs_from_cache(log) for log in logs] == [False, False, True]
-
-
-def installs_from_cache(log: str) -> bool:
-    """Return whether a build took the step that installs packages from an earlier build."""
-    [step] = set(re.findall(r"(?m)^(#\d+) \[runtime .*sync-environment --packages", log))
-    return f"{step} CACHED" in log.splitlines()
+    assert [is_cached(log, r"\[runtime .*sync-environment --packages") for log in logs] == [
+        False,
+        False,
+        True,
+    ]
 
 
 @pytest.mark.nightly

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import BakedProject
+from tests.support.build_log import is_cached
 from tests.support.workers import image_of
 
 # What a wheel may bring, and whether the image keeps it.
@@ -125,9 +126,3 @@ def build(project: BakedProject, *files: str) -> str:
     done = project.run("docker", "compose", *options, "--progress", "plain", "build", "app")
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
-
-
-def is_cached(log: str, step: str) -> bool:
-    """Return whether a build took a step from its cache."""
-    number = re.search(rf"(?m)^(#\d+) {step}", log)[1]
-    return f"{number} CACHED" in log.splitlines()

@@ -214,6 +214,7 @@ def test_the_name_stands_wherever_a_name_is_needed(bake):
 
 @pytest.mark.parametrize(
     "answers",
+    # each starts cookiecutter: two of them in `make test`
     [pytest.param(answers, marks=MARKS[answers in EACH_ANSWER[::5]]) for answers in COMBINATIONS],
     ids=sentence,
 )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 
-def step(log: str, command: str) -> list[str]:
-    """Return the lines of the build step that runs `command`.
+
+def is_cached(log: str, pattern: str) -> bool:
+    """Return whether a build took the one step that matches `pattern`, `[STAGE 2/3] COMMAND`, from its cache.
 
     BuildKit prints a step's first line again when it comes back to it from another one.
     """
     lines = [line.partition(" ") for line in log.splitlines()]
-    [number] = {number for number, _, rest in lines if rest.startswith("[") and command in rest}
-    return [rest for of, _, rest in lines if of == number]
+    [number] = {number for number, _, rest in lines if rest.startswith("[") and re.search(pattern, rest)}
+    return (number, " ", "CACHED") in lines
