@@ -10,12 +10,12 @@ from email.parser import HeaderParser
 from functools import partial
 from typing import Any
 
-from packaging.requirements import Requirement
 from packaging.version import Version
 
 from capy_template.matrix import DISTRIBUTIONS, MACHINES, extras, source_of_cuda
 from compatibility import processors
 from compatibility.index import Index, Outdated, Target
+from compatibility.requirements import Requirement, parse_requirement
 
 # The packages of a pinned fact, for a GPU and for the CPU.
 PINNED = {"onnxruntime": ("onnxruntime-gpu", "onnxruntime"), "torch": ("torch",)}
@@ -85,7 +85,7 @@ class Line:
     def needs(self, name: str, fact: str) -> list[Requirement]:
         """Return the requirements of the pinned version of a package."""
         headers = HeaderParser().parsestr(self.text(name, fact, METADATA))
-        return [Requirement(text) for text in headers.get_all("Requires-Dist", [])]
+        return [parse_requirement(text) for text in headers.get_all("Requires-Dist", [])]
 
 
 def questions(line: Line) -> dict[str, Callable[[Line], None]]:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import InvalidRequirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -34,6 +34,7 @@ from compatibility import packages_page, system, verdicts
 from compatibility.cache import JsonCache, cache_folder
 from compatibility.facts import METADATA, Line
 from compatibility.index import UV, CannotCheck, Outdated, serves, users_index
+from compatibility.requirements import parse_requirement
 from compatibility.uv_add import ACCELERATORS, Added, Distribution, Project
 from compatibility.verdicts import AGREES, REFUSED, SYSTEM, Place, Verdict
 from compatibility.wheels import Contents, Reader, torch_requirement
@@ -116,7 +117,7 @@ class Trial:
         """Return the verdict on a resolution with one accelerator. Raises CannotCheck."""
         resolved = [(item, self.contents(item)) for item in added.packages[accelerator]]
         found = verdicts.judge(resolved, self.before[accelerator], self.place(accelerator))
-        name = canonicalize_name(Requirement(package.name).name)
+        name = canonicalize_name(parse_requirement(package.name).name)
         version = next((item.version for item, _ in resolved if item.name == name), "")
         if not version:
             return Verdict(AGREES, replaced=True)
@@ -160,7 +161,7 @@ class Trial:
 
         `version`: "" for the newest.
         """
-        name = canonicalize_name(Requirement(package.name).name)
+        name = canonicalize_name(parse_requirement(package.name).name)
         version = version or self.newest(name)
         try:
             wheel = self.line.index.wheel(name, version, self.line.target())
@@ -229,7 +230,7 @@ def main(arguments: list[str] | None = None) -> int:
     names = parser.parse_args(arguments).names
     for name in names:
         try:
-            Requirement(name)
+            parse_requirement(name)
         except InvalidRequirement:
             parser.error(f"{name!r} is not a requirement, such as numpy or numpy>=2")
     known = {package.name: package for package in listed()}

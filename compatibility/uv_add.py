@@ -11,12 +11,12 @@ import tomllib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from packaging.requirements import Requirement
 from packaging.utils import parse_wheel_filename
 
 from compatibility.facts import COMPANIONS, Line
 from compatibility.index import UV, CannotCheck, Target, without_password
 from compatibility.pytorch import CPU_INDEX, stand_in, with_companions
+from compatibility.requirements import parse_requirement
 from compatibility.wheels import file_name
 from tools.generate import generate
 
@@ -115,7 +115,7 @@ class Project:
             shutil.copytree(self.folder / "src", copy / "src")
             text = with_companions(self.line, text, companions)
             (copy / "pyproject.toml").write_text(text, encoding="utf-8")
-            if Requirement(requirement).name in companions:
+            if parse_requirement(requirement).name in companions:
                 refused = run_uv(copy, self.line, "lock")
             else:
                 refused = run_uv(copy, self.line, "add", "--no-sync", requirement)
@@ -146,7 +146,7 @@ class Project:
         }
         found = []
         for text in done.stdout.splitlines():
-            wanted = Requirement(text)
+            wanted = parse_requirement(text)
             if wanted.marker and not wanted.marker.evaluate(where):
                 continue
             version = next(iter(wanted.specifier)).version

@@ -15,12 +15,13 @@ from typing import Any
 from urllib.parse import unquote
 
 import requests
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import InvalidRequirement
 from remotezip import RemoteZip, RemoteZipError
 
 from compatibility import elf
 from compatibility.cache import JsonCache
 from compatibility.index import SECONDS, CannotCheck, Index
+from compatibility.requirements import parse_requirement
 
 VERSION = 4  # of the cache: entries of another version are read again
 LIBRARY = re.compile(r".*\.so(\.\d+)*$")
@@ -152,7 +153,7 @@ def torch_requirement(metadata: str) -> str | None:
     """Return the PyTorch version that a package requires: "" for any, None without a requirement."""
     for text in HeaderParser().parsestr(metadata).get_all("Requires-Dist", []):
         try:
-            wanted = Requirement(text)
+            wanted = parse_requirement(text)
         except InvalidRequirement:  # of an old package, which uv accepts
             continue
         if wanted.name == "torch" and "extra" not in str(wanted.marker or ""):
