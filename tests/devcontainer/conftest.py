@@ -126,7 +126,7 @@ def homes(engine: Engine, base, pytestconfig: pytest.Config) -> Iterator[tuple[P
     gid = grp.getgrnam(GROUP).gr_gid if os.getuid() == 0 else os.getgid()
     try:
         shutil.copytree(CLI, folder / "cli")  # the one in root's folders is closed to others
-        names = ("PATH", "BASE_IMAGE", "BUILD_CACHE", "CA_BUNDLE", "DOCKER_HOST")
+        names = ("PATH", "BASE_IMAGE", "BUILD_CACHE", "CA_BUNDLE", "DOCKER_HOST", "GOGC")
         environment = {name: os.environ[name] for name in names if name in os.environ}
         with lend(engine, gid, folder) as lent:
             yield folder, environment | lent
@@ -223,3 +223,9 @@ def clone(folder: Path, name: str, **answers: str | bool) -> BakedProject:
     project = generate(folder, project=name, **answers)
     (project.path / ".env").unlink()
     return project
+
+
+def debugged(dev: DevContainer) -> str:
+    """Return what a debugger sees in a running program of the dev container."""
+    shutil.copy(Path(__file__).with_name("debug_client.py"), dev.project.path / "debug_client.py")
+    return dev.execute("python", "debug_client.py")

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from capy_template.matrix import load
 from tests.conftest import BakedProject
-from tests.devcontainer.conftest import clone, devcontainer, opened
+from tests.devcontainer.conftest import clone, debugged, devcontainer, opened
 from tests.support.stand_ins import lock
 from tests.support.workers import report
 
 # app's own id in the image; another; one of a directory service (AD, LDAP)
 UIDS = (1000, 1234, 1900000001)
-# `app`'s own uid; test_devcontainer.py has another one. The other cells run in `make test-all`.
-CELLS = {("inference", 1000)}
 # Those of the tests that build the same packages: one build serves all.
 ANSWERS = {
     "full": {"scale_out": "ray-and-kubernetes"},
@@ -40,13 +36,8 @@ def table(pytestconfig: pytest.Config) -> Iterator[dict[tuple[str, int], list[st
         report(pytestconfig, f"{environment:<14} {uid:<11} {marks}")
 
 
-@pytest.mark.parametrize(
-    ("environment", "uid"),
-    [
-        pytest.param(*cell, marks=() if cell in CELLS else pytest.mark.nightly)
-        for cell in itertools.product(load()["environments"], UIDS)
-    ],
-)
+@pytest.mark.nightly
+@pytest.mark.parametrize(("environment", "uid"), itertools.product(load()["environments"], UIDS))
 def test_it_opens_and_everything_works_as(uid, environment, host_user, pytorch, request, table):
     done = table.setdefault((environment, uid), [])
     # `build` comes without initializeCommand, which would find out
@@ -78,7 +69,7 @@ def test_it_opens_and_everything_works_as(uid, environment, host_user, pytorch, 
         dev.execute("touch", "/code/made-here")
         assert (project.path / "made-here").stat().st_uid == uid
         done.append("owner")
-        assert debug(dev) == "42"
+        assert debugged(dev) == "42"
         done.append("debugpy")
         assert " passed" in dev.execute("pytest", "-q")
         done.append("tests")
@@ -90,10 +81,3 @@ def let_the_client_read_the_override(project: BakedProject) -> None:
         settings = project.path / ".devcontainer/devcontainer.json"
         files = '"../compose.yaml", "compose.yaml"'
         settings.write_text(settings.read_text().replace(files, f'{files}, "../compose.override.yaml"'))
-
-
-def debug(dev) -> str:
-    """Return what a debugger sees in a running program."""
-    client = Path(__file__).with_name("debug_client.py")
-    shutil.copy(client, dev.project.path / "debug_client.py")
-    return dev.execute("python", "debug_client.py")

@@ -216,7 +216,8 @@ COMPILE = """
 import torch, torchvision
 from torch._dynamo.utils import counters
 from torch._inductor import config
-config.cpp_cache_precompile_headers = False  # costs more than it saves one function
+# each costs more than it saves one function
+config.cpp_cache_precompile_headers, config.compile_threads, config.cpp.vec_isa_ok = False, 1, False
 assert torch.compile(lambda x: (x * 2 + 1).sum())(torch.ones(1000)) == 3000
 print(torchvision.VERSION, "found" if counters["inductor"]["fxgraph_cache_hit"] else "compiled")
 """

@@ -174,6 +174,7 @@ def test_a_full_cache_is_found_by_the_doctor_and_stops_no_script(mine, tmp_path,
         assert_it_works(mine, CACHE_DIR=str(cache))
 
 
+@pytest.mark.nightly
 def test_a_full_disk_below_the_engine_is_the_engine_s_own_line(
     engine, light_image, light_mine, tmp_path, pytestconfig
 ):

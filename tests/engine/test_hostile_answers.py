@@ -129,7 +129,7 @@ def counts(pytestconfig: pytest.Config) -> Iterator[Counter]:
 
 
 @pytest.mark.parametrize("question", ANSWERS)
-@pytest.mark.parametrize("share", [5, pytest.param(1, marks=pytest.mark.nightly)], ids=["a fifth", "all"])
+@pytest.mark.parametrize("share", [10, pytest.param(1, marks=pytest.mark.nightly)], ids=["a tenth", "all"])
 def test_a_hostile_answer_is_refused_or_harmless(
     engine, question, share, counts, replay, tmp_path, monkeypatch
 ):

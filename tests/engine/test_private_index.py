@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
@@ -25,7 +26,7 @@ from rich.table import Table
 from tests.conftest import BakedProject, generate, use_cookiecutter_settings_of
 from tests.support.build_log import is_cached
 from tests.support.index_server import PackageIndex, package_index
-from tests.support.leaks import HISTORY, Password, build_records, in_folder, output, places
+from tests.support.leaks import HISTORY, Password, builds_since, in_folder, output, places
 from tests.support.light_project import empty, without_retries
 from tests.support.workers import image_of, report
 
@@ -54,7 +55,7 @@ class Attempt:
 
     def build(self) -> Attempt:
         """Build the image, and keep everything that was said."""
-        before = build_records(self.project.path.name)
+        start = datetime.now(UTC)
         command = ["docker", "compose", "build", "--progress", "plain"]
         if self.arguments:
             command = ["docker", "build", "--progress", "plain", "--network", "host", "--tag", IMAGE]
@@ -66,7 +67,7 @@ class Attempt:
             command.append(".")
         done = self.project.run(*command, **self.environment)
         self.log, self.code = done.stdout + done.stderr, done.returncode
-        self.builds = build_records(self.project.path.name) - before
+        self.builds = builds_since(start, self.project.path.name)
         assert self.builds, "the engine has no record of this build, so none can be searched"
         return self
 
