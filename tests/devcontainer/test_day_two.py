@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 
 from tests.conftest import BakedProject, generate
@@ -94,9 +95,9 @@ def test_a_package_that_docker_compose_run_adds_is_one_sync_away_and_in_the_next
         assert (dev.project.path / name).stat().st_uid == dev.user.uid
 
 
-def test_two_checkouts_are_open_at_once(host_user):
-    """Of one name, in two folders: each container has its own files. The user has the uid of the image's."""
-    user = host_user(1000)
+def test_two_checkouts_are_open_at_once(user, host_user):
+    """Of one name, in two folders: each container has its own files. The user's uid is the image's."""
+    user = host_user(1000) if os.getuid() == 0 else user
     checkouts = [clone(user.home / place, "capy-dev") for place in ("first", "second")]
     for place in ("first", "second"):
         (user.home / place / "capy-dev/which.txt").write_text(place)
@@ -104,11 +105,9 @@ def test_two_checkouts_are_open_at_once(host_user):
     with opened(user, checkouts[0]) as first, opened(user, checkouts[1]) as second:
         assert first.started["containerId"] != second.started["containerId"]
         show = ("sh", "-c", "id -u; cat /code/which.txt; touch /code/made-here")
-        assert [dev.execute(*show).split() for dev in (first, second)] == [
-            ["1000", "first"],
-            ["1000", "second"],
-        ]
-        assert (checkouts[0].path / "made-here").stat().st_uid == 1000
+        shown = [dev.execute(*show).split() for dev in (first, second)]
+        assert shown == [[str(user.uid), "first"], [str(user.uid), "second"]]
+        assert (checkouts[0].path / "made-here").stat().st_uid == user.uid
         subprocess.run(["docker", "stop", second.started["containerId"]], check=True, capture_output=True)
         assert up(user, checkouts[1]).execute("cat", "/code/which.txt") == "second"
 

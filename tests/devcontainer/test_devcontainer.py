@@ -147,35 +147,36 @@ def test_the_private_index_is_there_with_a_login_that_no_list_of_processes_shows
                 subprocess.run(["docker", verb, container], capture_output=True, check=True).stdout
                 for verb in ("inspect", "logs")
             ]
-            words = found_in(container, "Qm4Vt7Zc", "Lx3Fb6Ns", "in_house_tool")
+            words = ("Qm4Vt7Zc", "Lx3Fb6Ns", "in_house_package", "in_house_tool")
+            as_root = ("--interactive", "--user", "root", "--privileged")
+            in_container = found_in("exec", *as_root, container, "sh", words=words)
+            image = json.loads(kept[0])[0]["Image"]
+            in_image = found_in("run", "--rm", *as_root, "--entrypoint", "sh", image, words=words)
 
     assert "in-house-tool" in project.read("uv.lock")
     assert (project.path / "uv.lock").stat().st_uid == user.uid
     assert seen, "nobody was watching"
     assert not [line for line in seen if "Qm4Vt7Zc" in line or "Lx3Fb6Ns" in line]
     assert other not in terminal
-    assert words == {"in_house_tool"}  # that one shows that the search finds what is there
+    # the packages show that the search finds what is there
+    assert (in_image, in_container) == ({"in_house_package"}, {"in_house_package", "in_house_tool"})
     assert not [len(data) for data in kept if b"Qm4Vt7Zc" in data or b"Lx3Fb6Ns" in data]
     assert not [
         path for path in project.path.rglob("*") if path.is_file() and password in str(path.read_bytes())
     ]
 
 
-# The words come by stdin: no list of processes shows them. The login is in a file that is mounted, so only
-# files on the overlay are searched: those of the image, and those that were written.
+# The words come by stdin: no list of processes shows them. At the two places the login is mounted.
 SEARCH = """
 cat > /dev/shm/words
-find / -xdev -fstype overlay -type f -exec grep -haoF -f /dev/shm/words {} +
+find / -xdev -type f ! -path '/opt/index/*' ! -path '/run/secrets/*' -exec grep -haoF -f /dev/shm/words {} +
 """
 
 
-def found_in(container: str, *words: str) -> set[str]:
-    """Return which of the words are in a file of the container, of its image or its own."""
-    command = ["docker", "exec", "--interactive", "--user", "root", "--privileged", container]
-    done = subprocess.run(
-        [*command, "sh", "-c", SEARCH], input="\n".join(words), capture_output=True, text=True
-    )
-    assert not done.stderr, done.stderr
+def found_in(*shell: str, words: tuple[str, ...]) -> set[str]:
+    """Return which of the words are in a file, as `docker SHELL -c …` sees them; not in what is mounted."""
+    command = ["docker", *shell, "-c", SEARCH]
+    done = subprocess.run(command, input="\n".join(words), capture_output=True, text=True)
     return set(done.stdout.split())
 
 

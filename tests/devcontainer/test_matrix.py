@@ -37,7 +37,7 @@ def table(pytestconfig: pytest.Config) -> Iterator[dict[tuple[str, int], list[st
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize(("environment", "uid"), itertools.product(load()["environments"], UIDS))
+@pytest.mark.parametrize(("environment", "uid"), [*itertools.product(load()["environments"], UIDS)])
 def test_it_opens_and_everything_works_as(uid, environment, host_user, pytorch, request, table):
     done = table.setdefault((environment, uid), [])
     # `build` comes without initializeCommand, which would find out

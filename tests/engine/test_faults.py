@@ -178,6 +178,7 @@ def test_a_full_cache_is_found_by_the_doctor_and_stops_no_script(mine, tmp_path,
 def test_a_full_disk_below_the_engine_is_the_engine_s_own_line(
     engine, light_image, light_mine, tmp_path, pytestconfig
 ):
+    """In `make test` the disk below the project is full, above; what is said here is the engine's."""
     data = tmp_path / "data"
     data.mkdir()
     with (

@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
@@ -26,7 +25,7 @@ from rich.table import Table
 from tests.conftest import BakedProject, generate, use_cookiecutter_settings_of
 from tests.support.build_log import is_cached
 from tests.support.index_server import PackageIndex, package_index
-from tests.support.leaks import HISTORY, Password, builds_since, in_folder, output, places
+from tests.support.leaks import HISTORY, Password, build_records, in_folder, output, places
 from tests.support.light_project import empty, without_retries
 from tests.support.workers import image_of, report
 
@@ -55,7 +54,7 @@ class Attempt:
 
     def build(self) -> Attempt:
         """Build the image, and keep everything that was said."""
-        start = datetime.now(UTC)
+        before = build_records(self.project.path.name)
         command = ["docker", "compose", "build", "--progress", "plain"]
         if self.arguments:
             command = ["docker", "build", "--progress", "plain", "--network", "host", "--tag", IMAGE]
@@ -67,7 +66,7 @@ class Attempt:
             command.append(".")
         done = self.project.run(*command, **self.environment)
         self.log, self.code = done.stdout + done.stderr, done.returncode
-        self.builds = builds_since(start, self.project.path.name)
+        self.builds = build_records(self.project.path.name) - before
         assert self.builds, "the engine has no record of this build, so none can be searched"
         return self
 

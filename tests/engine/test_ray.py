@@ -261,7 +261,7 @@ def test_the_environment_full_works_and_its_versions_match(project):
 
 @pytest.mark.nightly
 def test_the_script_runs_on_one_machine_without_a_cluster(project):
-    """In `make test` it does as Kubernetes starts it: the next test."""
+    """In `make test` the image for production does, as Kubernetes starts it: the next test."""
     done = project.run(*APP, "predict.py", "pictures", "--output", "outputs/one")
 
     assert done.returncode == 0, done.stderr
@@ -269,8 +269,19 @@ def test_the_script_runs_on_one_machine_without_a_cluster(project):
     assert_every_picture_has_one_line(project, "outputs/one")
 
 
+NAMES = """
+import pyarrow.dataset as ds
+print("NAMES", len(set(ds.dataset("/data/r").to_table()["path"].to_pylist())))
+"""
+
+
 @pytest.mark.parametrize(
-    ("user", "trains"), [("7777:7777", False), pytest.param("7777:0", True, marks=pytest.mark.nightly)]
+    ("user", "trains"),
+    [
+        ("7777:7777", False),
+        pytest.param("7777:7777", True, marks=pytest.mark.nightly),
+        pytest.param("7777:0", True, marks=pytest.mark.nightly),
+    ],
 )
 def test_the_image_runs_as_kubernetes_starts_it(project, user, trains):
     """The files of the image are its own; what is written goes to a volume."""
@@ -278,15 +289,19 @@ def test_the_image_runs_as_kubernetes_starts_it(project, user, trains):
     for name in ("pictures", "outputs"):
         command += ["--volume", f"{project.path}/{name}:/{name}:ro"]
     command += [word for name, value in ONE_THREAD.items() for word in ("--env", f"{name}={value}")]
-    train = "python script.py --epochs 1 --output /data/m;" if trains else "ln -s /outputs /data/m;"
-    predict = "python predict.py --model /data/m/digits.onnx /pictures --output /data/r"
+    train, model = "true", "/outputs/digits.onnx"
+    if trains:
+        train, model = "python script.py --epochs 1 --output /data/m", "/data/m/digits.onnx"
+    predict = f"python predict.py --model {model} /pictures --part=1/2 --output /data/r"
+    script = f'set -e; id -u; {train}; {predict}; python -c "$0"'
 
-    done = project.run(*command, DEPLOY, "sh", "-c", f"set -e; id -u; {train} {predict}")
+    done = project.run(*command, DEPLOY, "sh", "-c", script, NAMES)
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("7777\n")
     assert "machines  1" in done.stdout
-    assert f"result    {PICTURES} lines in /data/r" in done.stdout
+    assert f"result    {PICTURES // 2} lines in /data/r" in done.stdout
+    assert done.stdout.endswith(f"NAMES {PICTURES // 2}\n")
 
 
 @pytest.mark.nightly

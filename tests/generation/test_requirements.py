@@ -39,10 +39,11 @@ def test_a_requirement_that_cannot_be_parsed_does_not_stop_the_next():
 
 
 def test_every_module_of_compatibility_parses_them_there():
-    direct = [
-        path.name
-        for path in (TEMPLATE / "compatibility").glob("*.py")
-        if re.search(r"\b(Requirement|Marker)\(", path.read_text(encoding="utf-8"))
-    ]
+    imports = re.compile(r"packaging\.(?:requirements|markers) import (.*)")
+    taken = {
+        path.name: imports.findall(path.read_text(encoding="utf-8"))
+        for path in (TEMPLATE / "compatibility").rglob("*.py")
+    }
 
-    assert direct == ["requirements.py"]
+    assert taken.pop("requirements.py") == ["Requirement"]
+    assert {name for names in taken.values() for name in names} == {"InvalidRequirement"}

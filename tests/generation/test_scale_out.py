@@ -43,12 +43,12 @@ def manifests(request: pytest.FixtureRequest, projects) -> BakedProject:
 def render(project: BakedProject, folder: str) -> list[dict[str, Any]]:
     """Return the objects that `kubectl apply --kustomize` would send: what runs, then its network policy."""
     files = sorted(path for path in (project.path / "kubernetes").rglob("*") if path.is_file())
-    rendered = kustomized(project, folder, tuple(path.read_bytes() for path in files))
+    rendered = kustomized(project, folder, tuple((str(path), path.read_bytes()) for path in files))
     return sorted(yaml.safe_load_all(rendered), key=lambda found: found["kind"] == "NetworkPolicy")
 
 
 @functools.cache
-def kustomized(project: BakedProject, folder: str, _contents: tuple[bytes, ...]) -> str:
+def kustomized(project: BakedProject, folder: str, _contents: tuple[tuple[str, bytes], ...]) -> str:
     """Return what `kubectl kustomize` writes, once for the same files: most tests read the same projects."""
     done = project.run(str(KUBECTL), "kustomize", f"kubernetes/{folder}")
     assert done.returncode == 0, done.stderr

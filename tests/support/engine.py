@@ -266,7 +266,8 @@ def start(docker: DockerClient, image: str, folder) -> Callable[..., Finished]:
 
     def run(*command: str, owner: tuple[int, int] | None = (1234, 1234), **options) -> Finished:
         volumes = [(folder(*owner), "/code")] if owner else []
-        options = {"remove": True, "stream": True, "pull": "never", **options}  # else it asks for the image
+        # never: python-on-whales would inspect the image before each run
+        options = {"remove": True, "stream": True, "pull": "never", **options}
         return finish(lambda: docker.run(image, command, volumes=volumes, **options))
 
     return run
