@@ -102,7 +102,8 @@ def test_an_environment_of_a_line_works_and_its_versions_match(
         if environment == "training":
             output = assert_a_stopped_training_goes_on(project, settings)
         else:
-            output = succeed(project, *RUN, "script.py", **settings)
+            epochs = ["--epochs", "2"] if environment == "training-ngc" else []
+            output = succeed(project, *RUN, "script.py", *epochs, **settings)
         assert_the_result_is_the_owner_s(project, environment, output)
         done.append("runs")
 
