@@ -47,16 +47,22 @@ else
 	$(call run_tests,nightly or not nightly)
 endif
 
+# tests/generation writes 90,000 small files: in memory, where there is some, it takes a sixth less time.
+memory := /dev/shm
+has_memory = [ "$$(df --output=avail $(memory) 2>/dev/null | tail -n 1)" -gt 4000000 ] 2>/dev/null
+
 # Workers share the engine, which starts during tests/generation: three, since two leave a fifth of two cores idle.
 # Tests marked `serial` run alone, at the end.
 # An engine that was up before stays up.
 define run_tests
-	status=0; stop=''; export ENGINE_STAYS=yes; \
+	status=0; stop=''; scratch=''; export ENGINE_STAYS=yes; \
+	if $(has_memory); then scratch=$$(mktemp -d $(memory)/capy-tests-XXXXXX); fi; \
 	$(venv) -m engines.engine status >/dev/null 2>&1 || stop=yes; \
 	{ $(venv) -m engines.engine up && $(venv) -m engines.engine prune; } >/dev/null & up=$$!; \
-	trap 'if [ "$$up" ]; then kill $$up; wait $$up || :; fi; [ -z "$$stop" ] || $(venv) -m engines.engine down >/dev/null' EXIT; \
+	trap 'if [ "$$up" ]; then kill $$up; wait $$up || :; fi; rm -rf $$scratch; [ -z "$$stop" ] || $(venv) -m engines.engine down >/dev/null' EXIT; \
 	trap 'exit 130' INT TERM; \
-	$(venv) -m pytest tests/generation --numprocesses auto -m '$1' || status=1; \
+	PYTEST_DEBUG_TEMPROOT=$$scratch $(venv) -m pytest tests/generation --numprocesses auto -m '$1' || status=1; \
+	rm -rf $$scratch; \
 	wait $$up || :; up=''; \
 	$(venv) -m pytest tests/devcontainer tests/engine --numprocesses 3 --dist loadfile --no-loadscope-reorder \
 		-m '($1) and not serial' || status=1; \

@@ -304,7 +304,6 @@ def test_the_image_runs_as_kubernetes_starts_it(project, user, trains):
     assert done.stdout.endswith(f"NAMES {PICTURES // 2}\n")
 
 
-@pytest.mark.nightly
 def test_all_machines_of_a_cluster_read_a_part_of_the_pictures(cluster):
     done = cluster.submit("predict.py", "pictures", "--part", "1/10", "--output", "outputs/part")
 
@@ -316,7 +315,7 @@ def test_all_machines_of_a_cluster_read_a_part_of_the_pictures(cluster):
 
 @pytest.mark.nightly
 def test_no_line_is_lost_with_a_worker(cluster, pytestconfig):
-    """In `make test` a training loses its machine: the test below."""
+    """In `make test` all machines stay: the test above."""
     start = time.monotonic()
     job = cluster.submitting("predict.py", "pictures", "--output", "outputs/many")
     part = cluster.project.path / "outputs/_many.part"
@@ -340,7 +339,9 @@ def test_no_line_is_lost_with_a_worker(cluster, pytestconfig):
     cluster.wait_for_machines()
 
 
+@pytest.mark.nightly
 def test_a_training_goes_on_from_its_checkpoint_without_the_machine_that_had_it(cluster, pytestconfig):
+    """In `make test` a training that is stopped goes on from it, on one machine: test_environments.py."""
     job = cluster.submitting("train.py", "--epochs", "8", "--workers", "2", "--output", "outputs/run")
     wait_until(lambda: "epoch   3" in job.said() or job.process.poll() is not None, 120, "no training")
     address = re.search(r"RayTrainWorker pid=\d+, ip=([\d.]+)", job.said())[1]
