@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -63,7 +64,19 @@ def pip_settings() -> Mapping[str, str]:
     listed = subprocess.run([*PIP, "config", "list"], capture_output=True, text=True).stdout
     found = re.findall(r"^(:env:|global|install)\.([a-z-]+)=(.+)$", listed, re.MULTILINE)
     ordered = sorted(found, key=lambda setting: ("global", "install", ":env:").index(setting[0]))
-    return {name: ast.literal_eval(value) for _, name, value in ordered}
+    # sorted by the names of the files: of a setting that two of them have, pip itself knows which one counts
+    times = Counter((section, name) for section, name, _ in found)
+    return {
+        name: ast.literal_eval(value) if times[section, name] == 1 else pip_setting(f"{section}.{name}")
+        for section, name, value in ordered
+    }
+
+
+def pip_setting(key: str) -> str:
+    """Return one of pip's settings, of the file that counts."""
+    return subprocess.run(
+        [*PIP, "config", "get", key], capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 if __name__ == "__main__":

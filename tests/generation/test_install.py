@@ -37,6 +37,20 @@ def test_the_settings_of_pip_reach_uv(tmp_path):
     }
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_of_two_files_the_one_that_pip_takes_counts(monkeypatch, tmp_path, first):
+    """`pip config list` sorts by their names; pip takes PIP_CONFIG_FILE before the file for all users."""
+    files = [tmp_path / "a/pip/pip.conf", tmp_path / "b/pip/pip.conf"]
+    for file in files:
+        file.parent.mkdir(parents=True)
+        file.write_text(f"[global]\nproxy = http://{file.parent.parent.name}:3128\n")
+    chosen, everybodys = files if first else reversed(files)
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(chosen))
+    monkeypatch.setenv("XDG_CONFIG_DIRS", str(everybodys.parent.parent))
+
+    assert pip_settings()["proxy"] == f"http://{chosen.parent.parent.name}:3128"
+
+
 def test_a_variable_of_uv_wins_over_a_setting_of_pip(monkeypatch):
     monkeypatch.setenv("PIP_INDEX_URL", "https://pip.example/simple")
     monkeypatch.setenv("UV_DEFAULT_INDEX", "https://uv.example/simple")
