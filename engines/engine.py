@@ -165,11 +165,10 @@ def client_for_others(engine: Engine, gid: int, folder: Path) -> dict[str, str]:
         shutil.copytree(Path(engine.env["DOCKER_CONFIG"]).parent / part, client / part, dirs_exist_ok=True)
     os.chown(config, -1, gid)
     config.chmod(0o2775)  # buildx keeps its state there
-    path = engine.env["PATH"].partition(":")[2]
     return {
         "DOCKER_HOST": engine.host,
         "DOCKER_CONFIG": str(config),
-        "PATH": f"{client / 'bin'}:{path}",
+        "PATH": f"{client / 'bin'}:{engine.env['PATH']}",
     }
 
 

@@ -58,6 +58,36 @@ def fake_docker(folder: Path, compose: str) -> None:
     docker.chmod(0o755)
 
 
+@pytest.mark.parametrize(
+    ("version", "is_used"),
+    [
+        ("Docker version 28.2.2, build e6534b4", True),
+        ("Docker version 29.0.0, build 3d4129b", True),
+        ("Docker version 20.10.24+dfsg1, build 297e128", False),
+        ("podman version 5.8.3", False),
+        ("", False),
+    ],
+    ids=["recent", "newer", "old", "Podman's docker", "not running"],
+)
+def test_a_recent_docker_of_this_machine_is_used(no_engine, version, is_used):
+    program = no_engine / "docker"
+    program.write_text(f"#!/bin/sh\necho '{version}'\n" if version else "#!/missing\n")
+    program.chmod(0o755)
+    tree = debian.Tree(no_engine / "tree")
+    sids = tree.root / "client/bin"
+
+    path = tree.client()["PATH"]
+
+    assert path == (f"{no_engine}" if is_used else f"{sids}:{no_engine}")
+
+
+def test_without_a_docker_on_this_machine_sid_s_is_used(no_engine, monkeypatch):
+    tree = debian.Tree(no_engine / "tree")
+    monkeypatch.setenv("PATH", f"{tree.root / 'client/bin'}:{no_engine}")  # as after `engine env`
+
+    assert tree.client()["PATH"] == f"{tree.root / 'client/bin'}:{no_engine}"
+
+
 def the_line(capsys: pytest.CaptureFixture[str]) -> str:
     """Return the only line on stderr, which is all that the reader of an error gets."""
     lines = capsys.readouterr().err.splitlines()
