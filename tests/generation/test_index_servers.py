@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import tomllib
 from collections.abc import Iterator
 from types import ModuleType
 
@@ -77,6 +78,12 @@ def test_the_step_that_installs_uv_sees_the_same_indexes(modules, tmp_path, text
     reduced.write_text(projects.only_indexes(whole))
 
     assert projects.indexes_of(reduced) == projects.indexes_of(whole)
+
+
+def test_every_character_of_a_password_can_be_written_as_toml(modules):
+    every = "".join(map(chr, [*range(0xD800), *range(0xE000, 0x11000), 0x1F600, 0x10FFFF]))
+
+    assert tomllib.loads(f"password = {modules['projects'].toml(every)}") == {"password": every}
 
 
 def test_an_added_package_does_not_change_that_file(modules, tmp_path):
