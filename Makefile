@@ -50,12 +50,15 @@ endif
 # tests/generation writes 90,000 small files: in memory, where there is some, it takes a sixth less time.
 memory := /dev/shm
 has_memory = [ "$$(df --output=avail $(memory) 2>/dev/null | tail -n 1)" -gt 4000000 ] 2>/dev/null
+# A killed run leaves its folder, and a run ends within two hours.
+remove_old_scratch = find $(memory) -maxdepth 1 -name 'capy-tests-??????' -user "$$(id -u)" -mmin +120 -exec rm -rf {} + 2>/dev/null || :
 
 # Workers share the engine, which starts during tests/generation: three, since two leave a fifth of two cores idle.
 # Tests marked `serial` run alone, at the end.
 # An engine that was up before stays up.
 define run_tests
 	status=0; stop=''; scratch=''; export ENGINE_STAYS=yes; \
+	$(remove_old_scratch); \
 	if $(has_memory); then scratch=$$(mktemp -d $(memory)/capy-tests-XXXXXX); fi; \
 	$(venv) -m engines.engine status >/dev/null 2>&1 || stop=yes; \
 	{ $(venv) -m engines.engine up && $(venv) -m engines.engine prune; } >/dev/null & up=$$!; \
