@@ -230,14 +230,16 @@ def test_data_outside_of_the_project_is_there_to_be_read(day_two, open_folder):
 
 def test_what_a_package_keeps_below_the_home_folder_outlives_the_container(day_two):
     """Whatever its name: no list of packages decides."""
-    write = "mkdir -p ~/.some-package && echo weights > ~/.some-package/file && echo $HOME"
-    home = run(day_two, "sh", "-c", write).stdout.strip()
+    write = "mkdir -p ~/.some-package && echo weights > ~/.some-package/file"
+    write += "; echo $HOME $TORCHINDUCTOR_CACHE_DIR"
+    home, compiled = run(day_two, "sh", "-c", write).stdout.split()
 
     again = run(
         day_two, "-c", "import pathlib; print((pathlib.Path.home() / '.some-package/file').read_text())"
     )
 
     assert home == f"/cache/home-{UID}"
+    assert compiled.startswith(f"{home}/")
     assert again.stdout.strip() == "weights"
     kept = day_two.path / f".cache/home-{UID}"
     assert (kept.stat().st_uid, kept.stat().st_mode & 0o777) == (UID, 0o700)

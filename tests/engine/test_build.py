@@ -164,7 +164,6 @@ def test_uid_1000_belongs_to_app_alone(docker, base, inspect):
     assert inspect("awk -F: '$3 == 1000 { print $1 }' /etc/passwd") == "app"
 
 
-@pytest.mark.nightly
 def test_a_strict_umask_on_the_host_hides_nothing_from_other_uids(base, bake, docker):
     """Of the project: the packages come from the index, with modes of their own."""
     copy = empty(bake(project="capy-copy"))

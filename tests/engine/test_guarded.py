@@ -144,18 +144,24 @@ def test_private_packages_are_there_only_if_their_index_asks_for_no_login(base, 
 
 def test_there_is_no_network_unless_it_is_asked_for(victim, listener):
     guarded = run(victim, GUARDED, listener)
+    asked = run(victim, GUARDED, listener, NETWORK="bridge")
 
     assert "Error" in guarded and "connected" not in guarded
+    assert "routes: 0\n" in guarded
+    assert "routes: " in asked and "routes: 0\n" not in asked
     assert "connected" in run(victim, GUARDED, listener, NETWORK="host")
     assert "connected" in run(victim, NORMAL, listener)
 
 
 @pytest.fixture
 def listener() -> Iterator[str]:
-    """Code that connects to a server of the host, which is there."""
+    """Code that counts the routes, then connects to a server of the host, which is there."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = ("127.0.0.1", server.getsockname()[1])
-        yield f"import socket\nsocket.create_connection({address}, 3)\nprint('conn' + 'ected')"
+        yield (
+            "import socket\nprint('routes:', len(open('/proc/net/route').readlines()) - 1, flush=True)\n"
+            f"socket.create_connection({address}, 3)\nprint('conn' + 'ected')"
+        )
 
 
 def test_a_fork_bomb_stops_at_the_limit(victim):

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.support.engine import change_owner, finish
+from tests.support.index_server import package_index
 
 VARIABLES = ["SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO"]
 COUNT = 'for v in $*; do eval grep -c marker-of-the-test "\\$$v"; done'
@@ -28,6 +29,18 @@ def test_every_client_reads_the_system_s_certificates_and_the_extra_ones(project
 
     assert done.stdout.split() == ["1"] * len(VARIABLES), done.stderr
     assert int(system.stdout) > 100
+
+
+def test_a_server_with_an_extra_certificate_is_trusted(project, tmp_path):
+    with package_index(tmp_path / "tls", {}, None, tls=True) as index:
+        read = f"import urllib.request; print(urllib.request.urlopen({index.url!r}).status)"
+        command = ("docker", "compose", "run", "--rm", "app", "-c", read)
+
+        trusted = project.run(*command, CA_BUNDLE=str(index.authority))
+        other = project.run(*command)
+
+    assert trusted.stdout == "200\n", trusted.stderr
+    assert "CERTIFICATE_VERIFY_FAILED" in other.stderr
 
 
 def test_without_it_nothing_is_set(project):

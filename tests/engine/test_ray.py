@@ -1,6 +1,6 @@
 """A Ray cluster from a generated project: a head and two workers, containers with addresses of their own.
 
-Machines are lost in the middle of the work. Ends with what that cost.
+`make test-all` also loses machines in the middle of the work, and ends with what that cost.
 """
 
 from __future__ import annotations
@@ -88,12 +88,30 @@ lines = [line.split() for name in ("tcp", "tcp6") for line in pathlib.Path(f"/pr
 listening = {int(words[1].split(":")[1], 16) for words in lines if words[3] == "0A"}
 address = socket.gethostbyname(socket.gethostname())
 for port in sorted(listening):
-    for page in ("/metrics", "/"):
+    for page in ("/metrics", "/", "/api/jobs/", "/api/cluster_status", "/nodes?view=summary"):
         try:
             answer = urllib.request.urlopen(f"http://{address}:{port}{page}", timeout=3)
         except Exception:  # it refuses, or speaks no HTTP
             continue
         print(page, port, answer.status)
+"""
+# The rights of the machine's processes. The engine starts those of a health check, so they are left out.
+RIGHTS = """
+import json, pathlib
+found = {}
+for path in pathlib.Path("/proc").glob("[0-9]*/status"):
+    try:
+        lines = [line.split() for line in path.read_text().splitlines()]
+    except OSError:  # it has ended
+        continue
+    found[path.parent.name] = {words[0]: words[1:] for words in lines if words}
+def started_by_the_first(pid):
+    while pid not in ("0", "1"):
+        pid = found.get(pid, {"PPid:": ["0"]})["PPid:"][0]
+    return pid == "1"
+ours = [status for pid, status in found.items() if started_by_the_first(pid)]
+names = ("Uid:", "CapPrm:", "CapEff:", "NoNewPrivs:")
+print(json.dumps([len(ours), sorted({tuple(" ".join(status[name]) for name in names) for status in ours})]))
 """
 # As Kubernetes starts it: a root that nobody may write, nothing of root's, a user unknown to the image.
 KUBERNETES = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges")
@@ -230,9 +248,12 @@ def assert_every_picture_has_one_line(project: BakedProject, result: str) -> Non
     assert done.returncode == 0, done.stderr
     lines = Counter(Path(line["path"]).name for line in json.loads(done.stdout))
     assert lines == Counter(f"{number:04}.png" for number in range(PICTURES))
-    folder = project.path / result
-    owners = {f"{path.stat().st_uid}:{path.stat().st_gid}" for path in [folder, *folder.rglob("*")]}
-    assert owners == {f"{UID}:{UID}"}
+    assert owners(project.path / result) == {f"{UID}:{UID}"}
+
+
+def owners(folder: Path) -> set[str]:
+    """Return the owners of a folder and of everything in it, as uid:gid."""
+    return {f"{path.stat().st_uid}:{path.stat().st_gid}" for path in [folder, *folder.rglob("*")]}
 
 
 @pytest.mark.parametrize(
@@ -311,6 +332,25 @@ def test_all_machines_of_a_cluster_read_a_part_of_the_pictures(cluster):
     assert done.returncode == 0, said
     assert "machines  3" in said
     assert f"result    {PICTURES // 10} lines in " in said
+    assert owners(cluster.project.path / "outputs/part") == {f"{UID}:{UID}"}
+
+
+def test_a_training_runs_on_the_cluster(cluster):
+    done = cluster.submit("train.py", "--epochs", "1", "--workers", "2", "--output", "outputs/first")
+
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    assert "epochs    1" in said
+    assert len(set(re.findall(r"RayTrainWorker pid=\d+, ip=([\d.]+)", said))) == 2, said
+    assert owners(cluster.project.path / "outputs/first") == {f"{UID}:{UID}"}
+
+
+def test_no_process_of_a_machine_is_root_s_or_has_a_capability(cluster):
+    done = cluster.on_head("/usr/bin/python3", "-c", RIGHTS)
+
+    count, rights = json.loads(done.stdout)
+    assert count > 5, done.stderr
+    assert rights == [[" ".join([str(UID)] * 4), "0" * 16, "0" * 16, "1"]]
 
 
 @pytest.mark.nightly

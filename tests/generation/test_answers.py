@@ -153,6 +153,19 @@ def test_a_name_typed_at_the_prompt_is_refused_before_the_next_question(place):
     assert contents(place.folder) == {}
 
 
+@pytest.mark.parametrize("before", [0, 3, 4], ids=["project", "private_index", "private_packages"])
+def test_jinja_typed_at_the_prompt_is_refused_before_the_next_question(place, before):
+    around = contents(place.around)
+    answers = "\n" * before + "{{ cycler.__init__.__globals__.os.system('touch pwned') }}\n" + "\n" * 10
+
+    done = run_cookiecutter(place.folder, typed=answers)
+
+    assert done.returncode == 1
+    assert f"[{before + 1}/" in done.stdout and f"[{before + 2}/" not in done.stdout
+    assert " cannot be used: " in done.stdout.splitlines()[-1]
+    assert contents(place.around) == around
+
+
 SECRET = "s3cr3t"
 BAD_INDEXES = {
     "an account and a password": (f"https://corp:{SECRET}@pypi.example.com/simple", "in clear text"),

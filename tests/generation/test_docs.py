@@ -117,6 +117,21 @@ def test_a_test_that_the_list_names_exists(test):
     assert re.search(rf"(?m)^def {function}\(", (TEMPLATE / file).read_text())
 
 
+def test_each_promise_of_security_names_tests_that_exist():
+    page = (TEMPLATE / "SECURITY.md").read_text()
+    rows = re.findall(
+        r"(?m)^\| [A-Z].* \| (.*`.*) \|$", page.partition("## Promised")[2].partition("\n## ")[0]
+    )
+
+    assert len(rows) > 20
+    for row in rows:
+        names = re.findall(r"`([\w./]+\.(?:py|lock))`", row)
+        files = [
+            TEMPLATE / folder / name for name in names for folder in ("", "tests/engine", "tests/generation")
+        ]
+        assert names and sum(file.is_file() for file in files) == len(names), row
+
+
 @pytest.mark.parametrize("page", FRONT, ids=lambda page: page.name)
 def test_a_readme_is_one_page(page):
     """A row of a table is read by whoever looks for it: a new question or environment adds one."""
@@ -146,6 +161,17 @@ def test_every_question_has_a_row_and_no_other(page):
     assert [name for name in names if name in ASKED] == ASKED
     environments = set(QUESTIONS["environment"])
     assert {name for name in names if name not in ASKED and name not in environments} <= {"training"}
+
+
+@pytest.mark.parametrize("page", FRONT, ids=lambda page: page.name)
+def test_the_default_of_each_question_is_what_cookiecutter_takes(page):
+    shown = dict(re.findall(r"(?m)^\| `(\w+)` \| `?([^`|]+?)`? \| ", page.read_text()))
+    none = {"README.md": "none", "README.ja.md": "なし"}[page.name]
+    spelled = {True: "yes", False: "no", "": none}
+
+    for name in ASKED:
+        default = QUESTIONS[name][0] if isinstance(QUESTIONS[name], list) else QUESTIONS[name]
+        assert shown[name] == spelled.get(default, default), name
 
 
 @pytest.mark.parametrize("page", [*FRONT, TEMPLATE / "docs/questions.md"], ids=lambda page: page.name)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import yaml
+
 from tests.conftest import BakedProject
 
 # ${NAME:-default}: the only form that the template uses, so that an empty value is the default, too.
@@ -48,6 +50,15 @@ def test_every_setting_of_the_compose_files_has_a_default(project):
     with_default = {name: len(REFERENCE.findall(text)) for name, text in compose_files(project).items()}
 
     assert with_default == dollars
+
+
+def test_the_guarded_service_has_a_cache_of_its_own_and_no_secret_but_certificates(project):
+    guarded = yaml.safe_load(project.read("compose.guarded.yaml"))
+    app = guarded["services"]["app"]
+
+    assert app["build"]["args"]["BUILDKIT_CACHE_MOUNT_NS"] == f"${{BUILD_CACHE:-{project.path.name}}}-guarded"
+    assert app["secrets"] == app["build"]["secrets"] == [*guarded["secrets"]] == ["ca"]
+    assert not {"PYPI_ACCOUNT", "PYPI_PASSWORD"} & (app["environment"].keys() | app["build"]["args"].keys())
 
 
 def test_env_example_copied_as_it_is_changes_nothing(project):
