@@ -50,7 +50,7 @@ endif
 # tests/generation writes 90,000 small files: in memory, where there is some, it takes a sixth less time.
 memory := /dev/shm
 has_memory = [ "$$(df --output=avail $(memory) 2>/dev/null | tail -n 1)" -gt 4000000 ] 2>/dev/null
-# A killed run leaves its folder, and a run ends within two hours.
+# A run uses its folder for some minutes: one that is two hours old was left by a killed run.
 remove_old_scratch = find $(memory) -maxdepth 1 -name 'capy-tests-??????' -user "$$(id -u)" -mmin +120 -exec rm -rf {} + 2>/dev/null || :
 
 # Workers share the engine, which starts during tests/generation: three, since two leave a fifth of two cores idle.

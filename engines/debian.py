@@ -23,7 +23,7 @@ FROM_SUITE = {  # older Docker Engines, for tests; `docker` itself is in docker.
     "bookworm": ("docker.io", "containerd"),
     "trixie": ("docker.io", "docker-cli", "containerd", "docker-compose", "docker-buildx"),
 }
-CLIENT_MAJOR = 28  # of the oldest docker command that the tests ran with
+CLIENT_MAJOR = 28  # of the oldest docker command that is preferred to sid's
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*")
 NEEDED_BYTES = 1_500_000_000  # lists, packages and the unpacked tree
@@ -103,8 +103,10 @@ class Tree:
 def client_major(program: str) -> int:
     """Return the major version of a docker command, 0 if it is another program or does not run."""
     try:
-        asked = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
-    except OSError:
+        asked = subprocess.run(
+            [program, "--version"], capture_output=True, text=True, check=False, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
         return 0
     found = re.match(r"Docker version (\d+)\.", asked.stdout)
     return int(found[1]) if found else 0

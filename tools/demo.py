@@ -60,7 +60,7 @@ def generate(environment: dict[str, str]) -> None:
         settings = Path(folder, "settings.yaml")  # the user's last answers stay those of `--replay`
         settings.write_text(f"replay_dir: {folder}/replay\n")
         cookiecutter = [sys.executable, "-m", "cookiecutter", "--no-input", f"--config-file={settings}"]
-        show([*cookiecutter, str(TEMPLATE)], PROJECT.parent, environment)
+        show([*cookiecutter, str(TEMPLATE), f"project={PROJECT.name}"], PROJECT.parent, environment)
 
 
 def base_settings(engine: Engine, environment: dict[str, str]) -> dict[str, str]:

@@ -4,6 +4,7 @@ import pytest
 
 from tests.support.engine import change_owner, finish
 from tests.support.index_server import package_index
+from tests.support.stand_ins import ON_THE_HOST
 
 VARIABLES = ["SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO"]
 COUNT = 'for v in $*; do eval grep -c marker-of-the-test "\\$$v"; done'
@@ -32,8 +33,9 @@ def test_every_client_reads_the_system_s_certificates_and_the_extra_ones(project
 
 
 def test_a_server_with_an_extra_certificate_is_trusted(project, tmp_path):
+    (project.path / "compose.override.yaml").write_text(ON_THE_HOST)
     with package_index(tmp_path / "tls", {}, None, tls=True) as index:
-        read = f"import urllib.request; print(urllib.request.urlopen({index.url!r}).status)"
+        read = f"import urllib.request; print(urllib.request.urlopen('{index.root}/simple/').status)"
         command = ("docker", "compose", "run", "--rm", "app", "-c", read)
 
         trusted = project.run(*command, CA_BUNDLE=str(index.authority))

@@ -38,11 +38,12 @@ IMAGES = (
     "capy-first*",
     "capy-dev*",
     "capy-ci*",
+    "capy-demo*",
     "capy-env-*",
     "vsc-capy-*",
 )
 OURS = re.compile(
-    r"capy-(test|index|copy|first|ci|dev|env-[a-z-]+?)(-devcontainer-[a-z]+|-guarded)?(-gw\d+)?(-\d+)?(-ray(-local)?)?_default"
+    r"capy-(test|index|copy|first|ci|demo|dev|env-[a-z-]+?)(-devcontainer-[a-z]+|-guarded)?(-gw\d+)?(-\d+)?(-ray(-local)?)?_default"
 )
 SETTINGS = ("ACCELERATOR", "BASE_IMAGE", "CACHE_DIR", "GPU_IDS", "GROUP_ID", "USER_ID")
 INDEX = ("PYPI_ACCOUNT", "PYPI_PASSWORD", "PYPI_TRUSTED_HOST", "PUBLIC_INDEX_URL", "PIP_CONF", "NETRC")
