@@ -161,7 +161,11 @@ def tidy() -> None:
         if OURS.match(f"{volume.labels[PROJECT_LABEL]}_default"):
             volume.remove()
     images = [image for name in IMAGES for image in docker.image.list(filters=[("reference", name)])]
-    docker.image.remove(sorted({image.id for image in images}), force=True)
+    ids = sorted({image.id for image in images})
+    for container in docker.container.list(all=True):  # Ctrl-C leaves those of `docker run`
+        if container.image in ids:
+            container.remove(force=True, volumes=True)
+    docker.image.remove(ids, force=True)
     remove_untagged()
     docker.network.remove([network for network in docker.network.list() if OURS.match(network.name)])
 
