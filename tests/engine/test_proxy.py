@@ -93,14 +93,8 @@ def proxy() -> Iterator[Proxy]:
     server.server_close()
 
 
-@pytest.mark.parametrize(
-    "names",
-    [
-        ("HTTP_PROXY", "HTTPS_PROXY"),
-        pytest.param(("http_proxy", "https_proxy"), marks=pytest.mark.nightly),
-    ],
-    ids=["upper case", "lower case"],
-)
+@pytest.mark.nightly
+@pytest.mark.parametrize("names", [("HTTP_PROXY", "HTTPS_PROXY"), ("http_proxy", "https_proxy")])
 def test_a_build_goes_through_the_proxy_and_keeps_nothing_of_it(light: BakedProject, proxy: Proxy, names):
     settings = dict.fromkeys(names, proxy.url)
 

@@ -340,6 +340,7 @@ def test_all_machines_of_a_cluster_read_a_part_of_the_pictures(cluster):
     assert owners(cluster.project.path / "outputs/part") == {f"{UID}:{UID}"}
 
 
+@pytest.mark.nightly
 def test_a_training_runs_on_the_cluster(cluster):
     """Three workers: two would fit into one machine."""
     done = cluster.submit("train.py", "--epochs", "1", "--workers", "3", "--output", "outputs/first")
