@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 
 from tests.conftest import BakedProject, generate
@@ -114,6 +115,7 @@ def test_two_checkouts_are_open_at_once(user, host_user):
 
 def test_a_clone_is_built_before_anything_could_choose_an_accelerator(user):
     """`devcontainer build` never runs initializeCommand, and there is no .env: the default is built."""
+    shutil.rmtree(user.home / "clone", ignore_errors=True)  # a lost layer may run this again
     project = plain(empty(generate(user.home / "clone", project="capy-copy")))
     (project.path / ".env").unlink()
     user.own(project)
