@@ -354,8 +354,10 @@ def test_a_training_runs_on_the_cluster(cluster):
     assert owners(cluster.project.path / "outputs/first") == {f"{UID}:{UID}"}
 
 
-def test_no_process_of_a_machine_is_root_s_or_has_a_capability(cluster):
-    done = cluster.on_head("/usr/bin/python3", "-c", RIGHTS)
+@pytest.mark.parametrize("machine", ["ray-head", "ray-worker"])
+def test_no_process_of_a_machine_is_root_s_or_has_a_capability(cluster, machine):
+    command = ["docker", "exec", cluster.container(machine), "/usr/bin/python3", "-c", RIGHTS]
+    done = cluster.project.run(*command)
 
     assert done.returncode == 0, done.stderr
     count, rights = json.loads(done.stdout)
@@ -365,7 +367,7 @@ def test_no_process_of_a_machine_is_root_s_or_has_a_capability(cluster):
 
 @pytest.mark.nightly
 def test_no_line_is_lost_with_a_worker(cluster, pytestconfig):
-    """In `make test` all machines stay: the test above."""
+    """In `make test` all machines stay: test_all_machines_of_a_cluster_read_a_part_of_the_pictures."""
     start = time.monotonic()
     job = cluster.submitting("predict.py", "pictures", "--output", "outputs/many")
     part = cluster.project.path / "outputs/_many.part"

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 from python_on_whales import DockerClient, DockerException
+from python_on_whales.exceptions import NoSuchContainer
 
 from engines import arm64
 from engines.base_image import Base, base_image
@@ -163,8 +164,9 @@ def tidy() -> None:
     images = [image for name in IMAGES for image in docker.image.list(filters=[("reference", name)])]
     ids = sorted({image.id for image in images})
     for container in docker.container.list(all=True):  # Ctrl-C leaves those of `docker run`
-        if container.image in ids:
-            container.remove(force=True, volumes=True)
+        with suppress(NoSuchContainer):  # another one's, that has just ended
+            if container.image in ids:
+                container.remove(force=True, volumes=True)
     docker.image.remove(ids, force=True)
     remove_untagged()
     docker.network.remove([network for network in docker.network.list() if OURS.match(network.name)])
